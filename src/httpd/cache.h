@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+/* The cache that all children share (MTLSCache): an httpd socache provider behind the store
+ * interface of the lower layers, with a mutex where the provider needs one. */
+
+#ifndef MTLS_HTTPD_CACHE_H
+#define MTLS_HTTPD_CACHE_H
+
+#include <httpd.h>
+#include <http_config.h>
+
+#include "pki/remembered.h"
+
+/* NULL: there is none, and nothing is remembered. */
+const mtls_store_t *mtls_cache(void);
+
+/* pre_config: name the mutex, so that the Mutex directive knows it. */
+apr_status_t mtls_cache_register(apr_pool_t *pconf);
+
+/* "PROVIDER[:ARGS]"; NULL or what is wrong. While the configuration is read. */
+const char *mtls_cache_configure(cmd_parms *cmd, const char *text);
+
+/* post_config and child_init. */
+int mtls_cache_open(apr_pool_t *pconf, server_rec *s);
+void mtls_cache_child(apr_pool_t *pchild, server_rec *s);
+
+#endif

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+#include "httpd/checks.h"
+
+#include <http_log.h>
+
+#include "httpd/conftree.h"
+#include "httpd/merged.h"
+#include "httpd/site.h"
+
+APLOG_USE_MODULE(mtls_policy);
+
+#define FAILED HTTP_INTERNAL_SERVER_ERROR
+
+static int fail(server_rec *s, const char *where, const char *what)
+{
+    ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_EMERG, 0, s, "mtls_policy: %s: %s", where,
+                 what);
+    return FAILED;
+}
+
+/* ---- names ---- */
+
+static const char *policy_list(apr_pool_t *p)
+{
+    const char *names = NULL;
+    apr_hash_index_t *i;
+
+    for (i = apr_hash_first(p, mtls_site()->policies); i; i = apr_hash_next(i)) {
+        const char *name = apr_hash_this_key(i);
+        names = names ? apr_pstrcat(p, names, ", ", name, NULL) : name;
+    }
+    return names ? names : "none";
+}
+
+static int unknown_policy(apr_pool_t *p, server_rec *s, const char *where, const char *name)
+{
+    return fail(s, where, apr_psprintf(p, "there is no policy \"%s\"; there are: %s", name,
+                                       policy_list(p)));
+}
+
+static int resolve_uses(apr_pool_t *p, server_rec *s, const apr_array_header_t *uses)
+{
+    int i, k;
+
+    for (i = 0; i < uses->nelts; i++) {
+        mtls_use_t *use = APR_ARRAY_IDX(uses, i, mtls_use_t *);
+        apr_array_clear(use->policies);
+        for (k = 0; k < use->names->nelts; k++) {
+            const char *name = APR_ARRAY_IDX(use->names, k, const char *);
+            const mtls_policy_t *policy = mtls_site_policy(name);
+            if (!policy)
+                return unknown_policy(p, s, use->where, name);
+            APR_ARRAY_PUSH(use->policies, const mtls_policy_t *) = policy;
+        }
+    }
+    return OK;
+}
+
+static int resolve_requires(apr_pool_t *p)
+{
+    const apr_array_header_t *requires = mtls_site()->requires;
+    int i;
+
+    for (i = 0; i < requires->nelts; i++) {
+        mtls_require_t *require = APR_ARRAY_IDX(requires, i, mtls_require_t *);
+        const mtls_policy_t *policy = mtls_site_policy(require->name);
+        if (!policy)
+            return unknown_policy(p, require->server, require->where, require->name);
+        require->merged = mtls_merged_single(policy);
+    }
+    return OK;
+}
+
+/* ---- rules against the server they apply to ---- */
+
+typedef struct rule_check_t {
+    apr_pool_t *p;
+    server_rec *s;
+} rule_check_t;
+
+static const char *check_domain(void *baton, mtls_span_t domain)
+{
+    rule_check_t *check = baton;
+    const apr_array_header_t *domains = mtls_server_of(check->s)->trust_domains;
+    const char *server = check->s->server_hostname ? check->s->server_hostname : "the main server";
+    int i;
+
+    for (i = 0; domains && i < domains->nelts; i++) {
+        if (domain.len == 0 ||
+            mtls_span_equal(domain, mtls_span_of(APR_ARRAY_IDX(domains, i, const char *))))
+            return NULL;
+    }
+    if (domain.len == 0)
+        return apr_psprintf(check->p, "a spiffe rule needs MTLSTrustDomain on %s", server);
+    return apr_psprintf(check->p, "the trust domain \"%.*s\" is not in the MTLSTrustDomain of %s: "
+                                  "its CAs may not vouch for it",
+                        (int)domain.len, domain.data, server);
+}
+
+static const char *check_trust_name(void *baton, const char *name)
+{
+    rule_check_t *check = baton;
+
+    return strcmp(name, "vhost") == 0
+               ? NULL
+               : apr_psprintf(check->p, "trust: there is no trust store \"%s\"; there are: vhost",
+                              name);
+}
+
+static int check_rules(apr_pool_t *p, server_rec *s, const apr_array_header_t *rules)
+{
+    rule_check_t check = {p, s};
+    const char *error;
+    int i;
+
+    for (i = 0; i < rules->nelts; i++) {
+        const mtls_rule_t *rule = APR_ARRAY_IDX(rules, i, const mtls_rule_t *);
+        error = mtls_rule_spiffe_domains(rule, check_domain, &check);
+        if (!error)
+            error = mtls_rule_trust_names(rule, check_trust_name, &check);
+        if (error)
+            return fail(s, mtls_rule_where(rule), error);
+    }
+    return OK;
+}
+
+static int check_uses(apr_pool_t *p, server_rec *s, const apr_array_header_t *uses)
+{
+    int i, k, rc;
+
+    for (i = 0; i < uses->nelts; i++) {
+        const mtls_use_t *use = APR_ARRAY_IDX(uses, i, const mtls_use_t *);
+        for (k = 0; k < use->policies->nelts; k++) {
+            rc = check_rules(p, s, APR_ARRAY_IDX(use->policies, k, const mtls_policy_t *)->rules);
+            if (rc != OK)
+                return rc;
+        }
+    }
+    return OK;
+}
+
+static int applies_to(const mtls_section_t *section, const server_rec *s,
+                      const server_rec *main_server)
+{
+    return section->server == s || section->server == main_server;
+}
+
+static int check_section(apr_pool_t *p, server_rec *main_server, const mtls_section_t *section)
+{
+    server_rec *s;
+    int rc;
+
+    for (s = main_server; s; s = s->next) {
+        if (!applies_to(section, s, main_server))
+            continue;
+        if ((rc = check_rules(p, s, section->rules)) != OK ||
+            (rc = check_uses(p, s, section->uses)) != OK ||
+            (rc = check_uses(p, s, section->reports)) != OK)
+            return rc;
+    }
+    return OK;
+}
+
+static int check_requires(apr_pool_t *p, server_rec *main_server)
+{
+    const apr_array_header_t *requires = mtls_site()->requires;
+    const mtls_require_t *require;
+    server_rec *s;
+    int i, rc;
+
+    for (i = 0; i < requires->nelts; i++) {
+        require = APR_ARRAY_IDX(requires, i, const mtls_require_t *);
+        for (s = main_server; s; s = s->next) {
+            if (require->server != s && require->server != main_server)
+                continue;
+            if ((rc = check_rules(p, s, mtls_site_policy(require->name)->rules)) != OK)
+                return rc;
+        }
+    }
+    return OK;
+}
+
+/* Named policies that nobody uses are looked at as well: a typo must not wait for its first use. */
+static int check_named(apr_pool_t *p, server_rec *main_server)
+{
+    rule_check_t check = {p, main_server};
+    apr_hash_index_t *i;
+    const char *error;
+    int k;
+
+    for (i = apr_hash_first(p, mtls_site()->policies); i; i = apr_hash_next(i)) {
+        const mtls_named_policy_t *named = apr_hash_this_val(i);
+        for (k = 0; k < named->policy->rules->nelts; k++) {
+            const mtls_rule_t *rule = APR_ARRAY_IDX(named->policy->rules, k, const mtls_rule_t *);
+            if ((error = mtls_rule_trust_names(rule, check_trust_name, &check)) != NULL)
+                return fail(main_server, mtls_rule_where(rule), error);
+        }
+    }
+    return OK;
+}
+
+int mtls_checks_config(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *main_server)
+{
+    const apr_array_header_t *sections = mtls_site()->sections;
+    const char *negated = mtls_conftree_negated_require(ptemp);
+    int i, rc;
+
+    (void)pconf;
+    if (negated)
+        return fail(main_server, negated, "Require not mtls: a refusal proves nothing about who "
+                                          "is calling; write the rule as \"MTLSRequire not ...\"");
+    if ((rc = resolve_requires(ptemp)) != OK)
+        return rc;
+    for (i = 0; i < sections->nelts; i++) {
+        const mtls_section_t *section = APR_ARRAY_IDX(sections, i, mtls_section_t *);
+        if ((rc = resolve_uses(ptemp, section->server, section->uses)) != OK ||
+            (rc = resolve_uses(ptemp, section->server, section->reports)) != OK ||
+            (rc = check_section(ptemp, main_server, section)) != OK)
+            return rc;
+    }
+    if ((rc = check_named(ptemp, main_server)) != OK)
+        return rc;
+    return check_requires(ptemp, main_server);
+}
+
+/* ---- at start ---- */
+
+static int is_policy(const mtls_section_t *section)
+{
+    return (section->rules->nelts > 0 || section->uses->nelts > 0) &&
+           section->mode != MTLS_MODE_OFF;
+}
+
+static int check_defer(server_rec *s)
+{
+    const mtls_server_t *server = mtls_server_of(s);
+    const char *verify;
+
+    if (server->handshake != MTLS_HANDSHAKE_DEFER || !server->store)
+        return OK;
+    verify = mtls_conftree_setting(s, "SSLVerifyClient");
+    if (verify && ap_cstr_casecmp(verify, "optional_no_ca") == 0)
+        return OK;
+    return fail(s, server->handshake_where,
+                "MTLSHandshake defer needs \"SSLVerifyClient optional_no_ca\" in the same virtual "
+                "host: any other setting lets mod_ssl refuse in the handshake");
+}
+
+/* A policy where nothing ever asks for a certificate refuses everybody: surely not what was meant.
+ * A section inherited from the main server may never be reached on this vhost; that is said only. */
+static int check_asked(apr_pool_t *p, server_rec *s, const mtls_section_t *section)
+{
+    static const char what[] = "a policy applies on a TLS virtual host where no SSLVerifyClient "
+                               "asks for a certificate, neither in the virtual host nor in a "
+                               "section";
+
+    if (!mtls_server_of(s)->store || mtls_server_of(s)->asks_for_certificate ||
+        mtls_conftree_somewhere(s, "SSLVerifyClient", "none"))
+        return OK;
+    if (section->server == s)
+        return fail(s, section->where, what);
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "mtls_policy: %s: %s (%s)", section->where, what,
+                 s->server_hostname ? s->server_hostname : "main server");
+    (void)p;
+    return OK;
+}
+
+/* mod_cache's quick handler answers from its store before any access check. */
+static int check_cache(server_rec *s, const mtls_section_t *section)
+{
+    const char *quick = mtls_conftree_setting(s, "CacheQuickHandler");
+
+    if (!mtls_conftree_somewhere(s, "CacheEnable", NULL) ||
+        (quick && ap_cstr_casecmp(quick, "off") == 0))
+        return OK;
+    return fail(s, section->where, "a policy applies on a server where mod_cache answers before "
+                                   "any check is made: set \"CacheQuickHandler off\"");
+}
+
+static int binds_issuer(const mtls_section_t *section)
+{
+    int i, k, bound = 0;
+
+    for (i = 0; i < section->rules->nelts; i++)
+        bound |= mtls_rule_binds_issuer(APR_ARRAY_IDX(section->rules, i, const mtls_rule_t *));
+    for (i = 0; i < section->uses->nelts; i++) {
+        const mtls_use_t *use = APR_ARRAY_IDX(section->uses, i, const mtls_use_t *);
+        for (k = 0; k < use->policies->nelts; k++)
+            bound |= mtls_policy_binds_issuer(
+                APR_ARRAY_IDX(use->policies, k, const mtls_policy_t *));
+    }
+    return bound;
+}
+
+static void warn_of_anchors(server_rec *s, const mtls_section_t *section)
+{
+    const mtls_trust_store_t *store = mtls_server_of(s)->store;
+    int anchors = store ? mtls_trust_store_anchors(store) : 0;
+
+    if (section->server != s || anchors < 2 || binds_issuer(section))
+        return;
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                 "mtls_policy: %s: the trust store has %d anchors and the policy has no issuer, "
+                 "chain, anchor, trust or spiffe rule: any of those CAs could issue what it asks "
+                 "for", section->where, anchors);
+}
+
+static int check_start(apr_pool_t *ptemp, server_rec *s, server_rec *main_server)
+{
+    const apr_array_header_t *sections = mtls_site()->sections;
+    const mtls_section_t *section;
+    int i, rc = check_defer(s);
+
+    for (i = 0; i < sections->nelts && rc == OK; i++) {
+        section = APR_ARRAY_IDX(sections, i, mtls_section_t *);
+        if (!applies_to(section, s, main_server) || !is_policy(section))
+            continue;
+        rc = check_asked(ptemp, s, section);
+        if (rc == OK)
+            rc = check_cache(s, section);
+        warn_of_anchors(s, section);
+    }
+    return rc;
+}
+
+int mtls_checks_start(apr_pool_t *ptemp, server_rec *main_server)
+{
+    const apr_array_header_t *sections = mtls_site()->sections;
+    server_rec *s;
+    int i, rc = OK;
+
+    for (s = main_server; s && rc == OK; s = s->next)
+        rc = check_start(ptemp, s, main_server);
+    for (i = 0; i < sections->nelts && rc == OK; i++) {
+        const mtls_section_t *section = APR_ARRAY_IDX(sections, i, mtls_section_t *);
+        if (section->mode == MTLS_MODE_REPORT) {
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, section->server,
+                         "mtls_policy: %s: MTLSMode report: this section refuses nobody",
+                         section->where);
+        }
+    }
+    return rc;
+}

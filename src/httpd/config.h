@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+/* What the configuration says: sections as they were written, and how httpd merges them. Everything
+ * here is made while the configuration is read and never changes afterwards. */
+
+#ifndef MTLS_HTTPD_CONFIG_H
+#define MTLS_HTTPD_CONFIG_H
+
+#include <httpd.h>
+#include <http_config.h>
+#include <ap_expr.h>
+
+#include "identity/field.h"
+#include "pki/chain.h"
+#include "policy/policy.h"
+
+extern module AP_MODULE_DECLARE_DATA mtls_policy_module;
+
+#define MTLS_UNSET (-1)
+
+typedef enum mtls_mode_t {
+    MTLS_MODE_UNSET = 0,
+    MTLS_MODE_ENFORCE,
+    MTLS_MODE_OPTIONAL,
+    MTLS_MODE_REPORT,
+    MTLS_MODE_AUTHZ,
+    MTLS_MODE_OFF
+} mtls_mode_t;
+
+typedef enum mtls_handshake_t {
+    MTLS_HANDSHAKE_UNSET = 0,
+    MTLS_HANDSHAKE_MOD_SSL,
+    MTLS_HANDSHAKE_DEFER
+} mtls_handshake_t;
+
+typedef enum mtls_export_t {
+    MTLS_EXPORT_UNSET = 0,
+    MTLS_EXPORT_NONE,
+    MTLS_EXPORT_ENV
+} mtls_export_t;
+
+/* One line of MTLSUsePolicy or MTLSReportPolicy. */
+typedef struct mtls_use_t {
+    int any;
+    const char *where;
+    apr_array_header_t *names;    /* const char * */
+    apr_array_header_t *policies; /* const mtls_policy_t *, once the names are resolved */
+} mtls_use_t;
+
+typedef struct mtls_user_t {
+    mtls_field_t field;
+    const char *prefix;
+} mtls_user_t;
+
+/* A part of a header's text that depends on nothing but the identity. */
+typedef struct mtls_piece_t {
+    const char *literal; /* NULL: the field */
+    mtls_field_t field;
+} mtls_piece_t;
+
+typedef struct mtls_export_header_t {
+    const char *name;
+    const char *where;
+    apr_array_header_t *pieces; /* mtls_piece_t; NULL: ask `expr` for every request */
+    const ap_expr_info_t *expr;
+} mtls_export_header_t;
+
+/* What one written section (or a server's top level, or a <MTLSPolicy>) says. */
+typedef struct mtls_section_t {
+    server_rec *server;
+    const char *where;            /* its first directive */
+    apr_array_header_t *rules;    /* const mtls_rule_t * */
+    apr_array_header_t *uses;     /* mtls_use_t * */
+    apr_array_header_t *reports;  /* mtls_use_t * */
+    apr_array_header_t *headers;  /* mtls_export_header_t * */
+    const mtls_user_t *user;      /* NULL: not said */
+    mtls_mode_t mode;
+    mtls_export_t exports;
+    int deny_status;        /* 0: not said */
+    int unavailable_status; /* 0: not said */
+    int drops_inherited;    /* MTLSInherit Off */
+} mtls_section_t;
+
+struct mtls_merged_t;
+
+/* The sections that apply, in httpd's order of merging. That sequence is the identity of a merged
+ * policy; httpd merges anew for every request, so a merge copies pointers and nothing else. */
+typedef struct mtls_dir_t {
+    const mtls_section_t *const *sections;
+    int n;
+    mtls_section_t *own; /* while the section itself is being read */
+    /* Filled in on first use for sequences that outlive a request; see merged.c. */
+    const struct mtls_merged_t *merged;
+} mtls_dir_t;
+
+typedef struct mtls_server_t {
+    mtls_handshake_t handshake;
+    const char *handshake_where;
+    apr_array_header_t *trust_domains; /* const char *; NULL: not said */
+    int header_limit;                  /* bytes; MTLS_UNSET */
+    /* From mod_ssl, while it starts (lifecycle.c): */
+    mtls_trust_store_t *store; /* NULL: no TLS here */
+    int asks_for_certificate;  /* SSLVerifyClient is not "none" for the whole vhost */
+} mtls_server_t;
+
+#define MTLS_DEFAULT_HEADER_LIMIT 16384
+
+static inline mtls_server_t *mtls_server_of(const server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &mtls_policy_module);
+}
+
+static inline const mtls_dir_t *mtls_dir_of(const request_rec *r)
+{
+    return ap_get_module_config(r->per_dir_config, &mtls_policy_module);
+}
+
+/* The section a directive is in, made when it is the first one there. */
+mtls_section_t *mtls_section_of(cmd_parms *cmd, void *dir);
+
+/* "file:line" of a directive. */
+const char *mtls_where(apr_pool_t *p, const ap_directive_t *directive);
+
+/* Hooks of the module record. */
+void *mtls_dir_create(apr_pool_t *p, char *path);
+void *mtls_dir_merge(apr_pool_t *p, void *base, void *add);
+void *mtls_server_create(apr_pool_t *p, server_rec *s);
+void *mtls_server_merge(apr_pool_t *p, void *base, void *add);
+
+#endif

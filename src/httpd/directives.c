@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+#include "httpd/directives.h"
+
+#include <http_core.h>
+#include <http_log.h>
+
+#include "httpd/cache.h"
+#include "httpd/expr.h"
+#include "httpd/rule_directives.h"
+#include "httpd/site.h"
+#include "policy/spiffe.h"
+
+APLOG_USE_MODULE(mtls_policy);
+
+/* Sections of every kind and the servers' top level; never .htaccess. */
+#define SECTION (RSRC_CONF | ACCESS_CONF)
+
+/* In <Limit> a directive would silently hold for all methods. */
+static const char *wrong_section(cmd_parms *cmd)
+{
+    return ap_check_cmd_context(cmd, NOT_IN_LIMIT | NOT_IN_HTACCESS);
+}
+
+static const char *unknown(cmd_parms *cmd, const char *value, const char *allowed)
+{
+    return apr_psprintf(cmd->pool, "%s: unknown value \"%s\"; allowed: %s", cmd->cmd->name, value,
+                        allowed);
+}
+
+/* ---- sections ---- */
+
+static const char *set_mode(cmd_parms *cmd, void *dir, const char *value)
+{
+    static const struct {
+        const char *name;
+        mtls_mode_t mode;
+    } modes[] = {
+        {"enforce", MTLS_MODE_ENFORCE}, {"optional", MTLS_MODE_OPTIONAL},
+        {"report", MTLS_MODE_REPORT},   {"authz", MTLS_MODE_AUTHZ},
+        {"off", MTLS_MODE_OFF},
+    };
+    const char *error = wrong_section(cmd);
+    apr_size_t i;
+
+    if (error)
+        return error;
+    for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        if (ap_cstr_casecmp(value, modes[i].name) == 0) {
+            mtls_section_of(cmd, dir)->mode = modes[i].mode;
+            return NULL;
+        }
+    }
+    return unknown(cmd, value, "enforce, optional, report, authz, off");
+}
+
+static const char *set_inherit(cmd_parms *cmd, void *dir, int on)
+{
+    const char *error = wrong_section(cmd);
+
+    if (!error)
+        mtls_section_of(cmd, dir)->drops_inherited = !on;
+    return error;
+}
+
+static const char *parse_status(cmd_parms *cmd, const char *value, int last, int *status)
+{
+    const char *error = wrong_section(cmd);
+
+    if (error)
+        return error;
+    *status = strlen(value) == 3 && strspn(value, "0123456789") == 3 ? atoi(value) : 0;
+    if (*status < 400 || *status > last) {
+        *status = 0;
+        return unknown(cmd, value, last == 499 ? "a status from 400 to 499"
+                                               : "a status from 400 to 599");
+    }
+    return NULL;
+}
+
+static const char *set_deny_status(cmd_parms *cmd, void *dir, const char *value)
+{
+    return parse_status(cmd, value, 499, &mtls_section_of(cmd, dir)->deny_status);
+}
+
+static const char *set_unavailable_status(cmd_parms *cmd, void *dir, const char *value)
+{
+    return parse_status(cmd, value, 599, &mtls_section_of(cmd, dir)->unavailable_status);
+}
+
+/* Names of policies are resolved when the whole configuration was read. */
+static const char *add_use(cmd_parms *cmd, apr_array_header_t *uses, int argc, char *const argv[],
+                           int may_any)
+{
+    mtls_use_t *use = apr_pcalloc(cmd->pool, sizeof(*use));
+    int i = 0;
+
+    if (may_any && argc > 0 && ap_cstr_casecmp(argv[0], "any") == 0)
+        use->any = ++i;
+    if (i >= argc)
+        return apr_psprintf(cmd->pool, "%s needs the name of a policy", cmd->cmd->name);
+    use->where = mtls_where(cmd->pool, cmd->directive);
+    use->names = apr_array_make(cmd->pool, argc, sizeof(const char *));
+    use->policies = apr_array_make(cmd->pool, argc, sizeof(const mtls_policy_t *));
+    for (; i < argc; i++)
+        APR_ARRAY_PUSH(use->names, const char *) = apr_pstrdup(cmd->pool, argv[i]);
+    APR_ARRAY_PUSH(uses, mtls_use_t *) = use;
+    return NULL;
+}
+
+static const char *set_use_policy(cmd_parms *cmd, void *dir, int argc, char *const argv[])
+{
+    const char *error = wrong_section(cmd);
+
+    return error ? error : add_use(cmd, mtls_section_of(cmd, dir)->uses, argc, argv, 1);
+}
+
+static const char *set_report_policy(cmd_parms *cmd, void *dir, int argc, char *const argv[])
+{
+    const char *error = wrong_section(cmd);
+
+    return error ? error : add_use(cmd, mtls_section_of(cmd, dir)->reports, argc, argv, 0);
+}
+
+static const char *set_user(cmd_parms *cmd, void *dir, const char *attribute, const char *option)
+{
+    mtls_user_t *user = apr_pcalloc(cmd->pool, sizeof(*user));
+    const char *error = wrong_section(cmd);
+
+    if (error)
+        return error;
+    if ((error = mtls_field_parse(cmd->pool, attribute, &user->field)) != NULL)
+        return apr_psprintf(cmd->pool, "MTLSUser: %s", error);
+    if (mtls_field_depends_on_request(&user->field))
+        return apr_psprintf(cmd->pool, "MTLSUser: \"%s\" names nobody", attribute);
+    if (option && strncmp(option, "prefix=", 7) != 0)
+        return unknown(cmd, option, "prefix=TEXT");
+    user->prefix = option ? apr_pstrdup(cmd->pool, option + 7) : NULL;
+    mtls_section_of(cmd, dir)->user = user;
+    return NULL;
+}
+
+static const char *set_export(cmd_parms *cmd, void *dir, const char *format)
+{
+    const char *error = wrong_section(cmd);
+    mtls_section_t *section;
+
+    if (error)
+        return error;
+    section = mtls_section_of(cmd, dir);
+    if (ap_cstr_casecmp(format, "none") == 0)
+        section->exports = MTLS_EXPORT_NONE;
+    else if (ap_cstr_casecmp(format, "env") == 0)
+        section->exports = MTLS_EXPORT_ENV;
+    else
+        return unknown(cmd, format, "none, env");
+    return NULL;
+}
+
+static const char *set_export_header(cmd_parms *cmd, void *dir, const char *name,
+                                     const char *text)
+{
+    mtls_export_header_t *header = apr_pcalloc(cmd->pool, sizeof(*header));
+    const char *error = wrong_section(cmd);
+
+    if (error)
+        return error;
+    if ((error = mtls_site_strip(cmd->pool, name)) != NULL)
+        return apr_psprintf(cmd->pool, "MTLSExportHeader: %s", error);
+    if (!*text)
+        return "MTLSExportHeader: the text is empty; without the directive there is no header";
+    header->name = apr_pstrdup(cmd->pool, name);
+    header->where = mtls_where(cmd->pool, cmd->directive);
+    header->expr = ap_expr_parse_cmd(cmd, text, AP_EXPR_FLAG_STRING_RESULT, &error, NULL);
+    if (error)
+        return apr_psprintf(cmd->pool, "MTLSExportHeader %s \"%s\": %s", name, text, error);
+    header->pieces = mtls_expr_pieces(cmd->pool, text);
+    APR_ARRAY_PUSH(mtls_section_of(cmd, dir)->headers, mtls_export_header_t *) = header;
+    return NULL;
+}
+
+/* ---- servers ---- */
+
+static const char *set_handshake(cmd_parms *cmd, void *dir, const char *value)
+{
+    mtls_server_t *server = mtls_server_of(cmd->server);
+
+    (void)dir;
+    if (ap_cstr_casecmp(value, "defer") == 0)
+        server->handshake = MTLS_HANDSHAKE_DEFER;
+    else if (ap_cstr_casecmp(value, "mod_ssl") == 0)
+        server->handshake = MTLS_HANDSHAKE_MOD_SSL;
+    else
+        return unknown(cmd, value, "defer, mod_ssl");
+    server->handshake_where = mtls_where(cmd->pool, cmd->directive);
+    mtls_site()->defers |= server->handshake == MTLS_HANDSHAKE_DEFER;
+    return NULL;
+}
+
+static const char *set_trust_domain(cmd_parms *cmd, void *dir, const char *value)
+{
+    mtls_server_t *server = mtls_server_of(cmd->server);
+    const char *error = mtls_spiffe_domain_parse(mtls_span_of(value));
+
+    (void)dir;
+    if (error)
+        return apr_psprintf(cmd->pool, "MTLSTrustDomain: \"%s\": %s", value, error);
+    if (!server->trust_domains)
+        server->trust_domains = apr_array_make(cmd->pool, 2, sizeof(const char *));
+    APR_ARRAY_PUSH(server->trust_domains, const char *) = apr_pstrdup(cmd->pool, value);
+    return NULL;
+}
+
+static const char *set_header_limit(cmd_parms *cmd, void *dir, const char *value)
+{
+    int limit = strlen(value) <= 7 && value[strspn(value, "0123456789")] == '\0' ? atoi(value) : 0;
+
+    (void)dir;
+    if (limit < 256 || limit > 1048576)
+        return unknown(cmd, value, "a number of bytes from 256 to 1048576");
+    mtls_server_of(cmd->server)->header_limit = limit;
+    return NULL;
+}
+
+static const char *set_cache(cmd_parms *cmd, void *dir, const char *value)
+{
+    mtls_site_t *site = mtls_site();
+    const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    if (error)
+        return error;
+    if (site->cache_where)
+        return apr_psprintf(cmd->pool, "MTLSCache is set already at %s", site->cache_where);
+    site->cache_where = mtls_where(cmd->pool, cmd->directive);
+    error = mtls_cache_configure(cmd, value);
+    return error ? apr_psprintf(cmd->pool, "MTLSCache: %s", error) : NULL;
+}
+
+static const char *set_strip_header(cmd_parms *cmd, void *dir, const char *name)
+{
+    const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    if (!error && (error = mtls_site_strip(cmd->pool, name)) != NULL)
+        error = apr_psprintf(cmd->pool, "MTLSStripHeader: %s", error);
+    return error;
+}
+
+const command_rec mtls_directives[] = {
+    AP_INIT_RAW_ARGS("MTLSRequire", mtls_set_require, NULL, SECTION,
+                     "[not] ATTRIBUTE VALUE [VALUE ...]"),
+    AP_INIT_RAW_ARGS("<MTLSRequireAny", mtls_set_require_any, NULL, SECTION,
+                     "rules of which one must hold"),
+    AP_INIT_RAW_ARGS("<MTLSRequireAll", mtls_set_require_all, NULL, SECTION,
+                     "rules that must all hold"),
+    AP_INIT_RAW_ARGS("<MTLSPolicy", mtls_set_policy, NULL, RSRC_CONF, "a named policy"),
+    AP_INIT_TAKE_ARGV("MTLSUsePolicy", set_use_policy, NULL, SECTION, "[any] NAME [NAME ...]"),
+    AP_INIT_TAKE_ARGV("MTLSReportPolicy", set_report_policy, NULL, SECTION, "NAME [NAME ...]"),
+    AP_INIT_TAKE1("MTLSMode", set_mode, NULL, SECTION, "enforce, optional, report, authz or off"),
+    AP_INIT_FLAG("MTLSInherit", set_inherit, NULL, SECTION,
+                 "Off drops everything of this module that was inherited"),
+    AP_INIT_TAKE1("MTLSDenyStatus", set_deny_status, NULL, SECTION, "status of refusals (403)"),
+    AP_INIT_TAKE1("MTLSUnavailableStatus", set_unavailable_status, NULL, SECTION,
+                  "status while revocation cannot be checked (503)"),
+    AP_INIT_TAKE12("MTLSUser", set_user, NULL, SECTION, "ATTRIBUTE [prefix=TEXT]"),
+    AP_INIT_ITERATE("MTLSExport", set_export, NULL, SECTION, "none or env"),
+    AP_INIT_TAKE2("MTLSExportHeader", set_export_header, NULL, SECTION,
+                  "NAME and text with %{mtls:ATTRIBUTE}"),
+    AP_INIT_TAKE1("MTLSHandshake", set_handshake, NULL, RSRC_CONF, "defer or mod_ssl"),
+    AP_INIT_ITERATE("MTLSTrustDomain", set_trust_domain, NULL, RSRC_CONF,
+                    "SPIFFE trust domains of the vhost's CAs"),
+    AP_INIT_TAKE1("MTLSHeaderLimit", set_header_limit, NULL, RSRC_CONF,
+                  "bytes of an exported header's value (16384)"),
+    AP_INIT_TAKE1("MTLSCache", set_cache, NULL, RSRC_CONF, "PROVIDER[:ARGS]"),
+    AP_INIT_ITERATE("MTLSStripHeader", set_strip_header, NULL, RSRC_CONF,
+                    "headers clients may never send"),
+    {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+#include "httpd/export.h"
+
+#include <http_core.h>
+#include <http_log.h>
+#include <util_filter.h>
+
+#include "httpd/expr.h"
+#include "httpd/site.h"
+#include "httpd/strip.h"
+#include "identity/text.h"
+
+APLOG_USE_MODULE(mtls_policy);
+
+#define PREFIX        "MTLS_"
+#define TRAILER_GUARD "MTLS_POLICY_TRAILERS"
+
+/* ---- variables ---- */
+
+/* The n-th variable the request should have: its verdict's first, then the identity's. */
+static const mtls_variable_t *variable(const mtls_request_t *rq, int n)
+{
+    const apr_array_header_t *env;
+
+    if (n < rq->variable_count)
+        return &rq->variables[n];
+    n -= rq->variable_count;
+    if (!rq->granted || !rq->here.exports || (env = rq->here.exports->env) == NULL ||
+        n >= env->nelts)
+        return NULL;
+    return &((const mtls_variable_t *)(const void *)env->elts)[n];
+}
+
+/* Whether exactly our variables are there, in our order, with our very values. *found counts what
+ * else bears our prefix. */
+static int intact(const apr_table_t *env, const mtls_request_t *rq, int *found)
+{
+    const apr_array_header_t *elements = apr_table_elts(env);
+    const apr_table_entry_t *e = (const apr_table_entry_t *)(const void *)elements->elts;
+    const mtls_variable_t *expected;
+    int i, ok = 1, n = 0;
+
+    for (i = 0; i < elements->nelts; i++) {
+        if (mtls_ascii_lower(e[i].key[0]) != 'm' ||
+            ap_cstr_casecmpn(e[i].key, PREFIX, sizeof(PREFIX) - 1) != 0)
+            continue;
+        expected = variable(rq, n++);
+        ok &= expected && expected->name == e[i].key && expected->value == e[i].val;
+    }
+    *found = n;
+    return ok && variable(rq, n) == NULL;
+}
+
+static void remove_ours(apr_table_t *env)
+{
+    const apr_array_header_t *elements = apr_table_elts(env);
+    const apr_table_entry_t *e = (const apr_table_entry_t *)(const void *)elements->elts;
+    int i;
+
+    for (i = 0; i < elements->nelts; i++) {
+        if (ap_cstr_casecmpn(e[i].key, PREFIX, sizeof(PREFIX) - 1) == 0) {
+            apr_table_unset(env, e[i].key);
+            i = -1; /* the table was shifted */
+        }
+    }
+}
+
+void mtls_export_variables(request_rec *r, const mtls_request_t *rq)
+{
+    const mtls_variable_t *v;
+    int n, found;
+
+    if (intact(r->subprocess_env, rq, &found))
+        return;
+    if (found)
+        remove_ours(r->subprocess_env);
+    for (n = 0; (v = variable(rq, n)) != NULL; n++)
+        apr_table_addn(r->subprocess_env, v->name, v->value);
+}
+
+/* ---- headers ---- */
+
+static int too_large(request_rec *r, const char *name)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                  "mtls_policy: the value of header %s is larger than MTLSHeaderLimit; the request "
+                  "is refused, not forwarded without it",
+                  name);
+    return HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
+}
+
+/* The text of a header that is made for every request; NULL: none. */
+static const char *request_text(request_rec *r, const mtls_export_header_t *header)
+{
+    int absent = 0;
+    const char *text = mtls_expr_eval_text(r, header->expr, &absent);
+
+    return text && *text && !absent ? mtls_text_encode_control(r->pool, text) : NULL;
+}
+
+int mtls_export_headers(request_rec *r, const mtls_request_t *rq)
+{
+    const mtls_merged_t *m = rq->merged;
+    const mtls_exports_t *exports = rq->here.exports;
+    int i, limit = mtls_server_of(r->server)->header_limit;
+
+    if (r->main)
+        mtls_strip_table(r->headers_in);
+    if (!rq->granted || !m || !exports)
+        return OK;
+    if (exports->too_large)
+        return too_large(r, exports->too_large);
+    if (limit == MTLS_UNSET)
+        limit = MTLS_DEFAULT_HEADER_LIMIT;
+    for (i = 0; i < m->header_count; i++) {
+        const char *text = exports->headers[i];
+        if (!m->headers[i]->pieces) {
+            text = request_text(r, m->headers[i]);
+            if (text && strlen(text) > (apr_size_t)limit)
+                return too_large(r, m->headers[i]->name);
+        }
+        if (text)
+            apr_table_setn(r->headers_in, m->headers[i]->name, text);
+    }
+    return OK;
+}
+
+/* ---- trailers ---- */
+
+static apr_status_t guard_trailers(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
+                                   apr_read_type_e block, apr_off_t bytes)
+{
+    apr_table_t *before = f->r->headers_in;
+    apr_status_t rv = ap_get_brigade(f->next, bb, mode, block, bytes);
+    mtls_request_t *rq = mtls_request_peek(f->r);
+
+    /* Merging makes a new table of headers and trailers. */
+    if (f->r->headers_in != before) {
+        mtls_strip_request(f->r);
+        if (rq && mtls_export_headers(f->r, rq) != OK)
+            return APR_EGENERAL;
+    }
+    return rv;
+}
+
+void mtls_export_guard_trailers(request_rec *r)
+{
+    const core_server_config *core = ap_get_core_module_config(r->server->module_config);
+
+    if (core->merge_trailers == AP_MERGE_TRAILERS_ENABLE && mtls_site()->headers->nelts > 0 &&
+        !r->main)
+        ap_add_input_filter(TRAILER_GUARD, NULL, r, r->connection);
+}
+
+void mtls_export_register(void)
+{
+    ap_register_input_filter(TRAILER_GUARD, guard_trailers, NULL, AP_FTYPE_RESOURCE);
+}

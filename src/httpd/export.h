@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+/* The identity of an allowed request, handed on: variables, headers, the user's name. */
+
+#ifndef MTLS_HTTPD_EXPORT_H
+#define MTLS_HTTPD_EXPORT_H
+
+#include "httpd/request.h"
+
+/* Make the request's MTLS_* variables exactly what its state says, whoever else set some. */
+void mtls_export_variables(request_rec *r, const mtls_request_t *rq);
+
+/* Set the headers of an allowed request; remove ours from a sub-request that got its parent's.
+ * Returns OK or the status to answer with. */
+int mtls_export_headers(request_rec *r, const mtls_request_t *rq);
+
+/* Keep trailers that are merged into the headers (MergeTrailers) from bringing our names back. */
+void mtls_export_guard_trailers(request_rec *r);
+
+/* Register the input filter of mtls_export_guard_trailers(). */
+void mtls_export_register(void);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+#include "httpd/lifecycle.h"
+
+#include <http_config.h>
+#include <http_core.h>
+#include <http_log.h>
+
+#include "httpd/cache.h"
+#include "httpd/checks.h"
+#include "httpd/merged.h"
+#include "httpd/site.h"
+#include "httpd/strip.h"
+
+APLOG_USE_MODULE(mtls_policy);
+
+/* 1. Before a directive is read. */
+int mtls_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
+{
+    (void)plog;
+    (void)ptemp;
+    mtls_site_begin(pconf);
+    return mtls_cache_register(pconf) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
+}
+
+/* 2. All directives are read; `httpd -t` comes this far. */
+int mtls_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    (void)plog;
+    mtls_merged_prepare(pconf);
+    mtls_strip_prepare(pconf, mtls_site()->headers);
+    return mtls_checks_config(pconf, ptemp, s);
+}
+
+/* 3. The server starts, or is restarted. mod_ssl has made its SSL_CTXs (mtls_peer_init_server). */
+int mtls_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    int rc;
+
+    (void)plog;
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG)
+        return OK; /* the pass that only looks at the configuration */
+    if ((rc = mtls_checks_start(ptemp, s)) != OK)
+        return rc;
+    if (mtls_site()->sections->nelts == 0 && !mtls_site()->defers)
+        return OK;
+    return mtls_cache_open(pconf, s);
+}
+
+/* 4. In each child. */
+void mtls_child_init(apr_pool_t *pchild, server_rec *s)
+{
+    mtls_cache_child(pchild, s);
+}

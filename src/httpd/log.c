@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+#include "httpd/log.h"
+
+#include <http_log.h>
+
+#include "policy/value.h"
+
+APLOG_USE_MODULE(mtls_policy);
+
+/* httpd cuts log lines at about 8 KB; long values are cut first, and say so. */
+#define MAX_VALUE 512
+
+static const char *escaped(request_rec *r, const char *value)
+{
+    if (strlen(value) <= MAX_VALUE)
+        return ap_escape_logitem(r->pool, value);
+    return apr_pstrcat(r->pool,
+                       ap_escape_logitem(r->pool, apr_pstrmemdup(r->pool, value, MAX_VALUE)),
+                       "[...]", NULL);
+}
+
+static const char *pair(request_rec *r, const char *key, const char *value)
+{
+    if (!value)
+        return "";
+    return apr_psprintf(r->pool, " %s=\"%s\"", key, escaped(r, value));
+}
+
+static const char *certificate(request_rec *r, const mtls_facts_t *facts)
+{
+    if (!facts)
+        return "";
+    return apr_pstrcat(r->pool, " sha256=",
+                       mtls_value_hex(r->pool, facts->sha256, MTLS_DIGEST_BYTES),
+                       pair(r, "subject", facts->subject.rfc4514),
+                       pair(r, "issuer", facts->issuer.rfc4514), " serial=",
+                       escaped(r, facts->serial), NULL);
+}
+
+/* The line of an error page that is refused like the page it stands for would say nothing new. */
+static int level_of(const request_rec *r, const mtls_request_t *rq)
+{
+    const mtls_request_t *before = mtls_request_refused(r->prev);
+
+    return before && before->reason == rq->reason ? APLOG_DEBUG : APLOG_WARNING;
+}
+
+void mtls_log_refusal(request_rec *r, const mtls_request_t *rq)
+{
+    const mtls_judged_t *here = &rq->here;
+    const mtls_rule_t *rule = here->decision.reason == rq->reason ? here->decision.rule : NULL;
+    const char *detail = here->decision.hint;
+
+    if (!detail && here->evidence.chain_reason != MTLS_OK)
+        detail = here->detail;
+    ap_log_rerror(APLOG_MARK, level_of(r, rq), 0, r, "mtls_policy: verdict=%s reason=%s%s%s%s%s%s "
+                  "method=%s uri=\"%s\"",
+                  rq->verdict, mtls_reason_token(rq->reason),
+                  pair(r, "rule", rule ? mtls_rule_text(rule) : NULL),
+                  pair(r, "at", rule ? mtls_rule_where(rule) : NULL),
+                  pair(r, "policy", here->decision.names), pair(r, "detail", detail),
+                  certificate(r, here->evidence.facts), escaped(r, r->method),
+                  escaped(r, r->uri));
+}
+
+void mtls_log_report(request_rec *r, const mtls_request_t *rq)
+{
+    if (strstr(rq->here.report, ":ok") && !strchr(rq->here.report, ' '))
+        return;
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, "mtls_policy: verdict=report report=\"%s\"%s "
+                  "method=%s uri=\"%s\"",
+                  escaped(r, rq->here.report), certificate(r, rq->here.evidence.facts),
+                  escaped(r, r->method), escaped(r, r->uri));
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+/* Lines of the error log: key=value, every value of a certificate or a client escaped. */
+
+#ifndef MTLS_HTTPD_LOG_H
+#define MTLS_HTTPD_LOG_H
+
+#include "httpd/request.h"
+
+/* The one line of a refusal, or of what report mode let pass. */
+void mtls_log_refusal(request_rec *r, const mtls_request_t *rq);
+
+/* What MTLSReportPolicy would have refused. */
+void mtls_log_report(request_rec *r, const mtls_request_t *rq);
+
+#endif

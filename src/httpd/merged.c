@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+#include "httpd/merged.h"
+
+#include <apr_thread_mutex.h>
+
+#include "httpd/strip.h"
+#include "policy/limits.h"
+
+#define BUCKETS 1024 /* a power of two */
+
+/* Readers take no lock: an entry is complete before it is linked in and never changes then. */
+static struct {
+    apr_pool_t *p;
+    apr_thread_mutex_t *lock; /* of writers */
+    mtls_merged_t *buckets[BUCKETS];
+    int count;
+} known;
+
+/* ---- computing ---- */
+
+typedef struct builder_t {
+    apr_pool_t *p;
+    mtls_merged_t *out;
+    apr_array_header_t *policies;
+    apr_array_header_t *groups;
+} builder_t;
+
+static void add_policy(builder_t *b, const mtls_policy_t *policy)
+{
+    APR_ARRAY_PUSH(b->policies, const mtls_policy_t *) = policy;
+    b->out->decided_per_request |= policy->depends_on_request;
+}
+
+static void add_group(builder_t *b, int any, int n)
+{
+    mtls_group_t *group = apr_array_push(b->groups);
+
+    group->any = any;
+    b->out->decided_per_request |= any;
+    group->first = b->policies->nelts - n;
+    group->n = n;
+}
+
+/* What the sections say directly: one policy without a name. */
+static void build_anonymous(builder_t *b)
+{
+    mtls_policy_t *policy = mtls_policy_make(b->p, NULL);
+    int i, k;
+
+    for (i = 0; i < b->out->n; i++) {
+        const apr_array_header_t *rules = b->out->sections[i]->rules;
+        for (k = 0; k < rules->nelts; k++)
+            mtls_policy_add(policy, APR_ARRAY_IDX(rules, k, const mtls_rule_t *));
+    }
+    if (policy->rules->nelts > 0) {
+        add_policy(b, policy);
+        add_group(b, 0, 1);
+    }
+}
+
+static void build_use(builder_t *b, const mtls_use_t *use)
+{
+    int i;
+
+    for (i = 0; i < use->policies->nelts; i++) {
+        const mtls_policy_t *policy = APR_ARRAY_IDX(use->policies, i, const mtls_policy_t *);
+        add_policy(b, policy);
+        b->out->names = b->out->names ? apr_pstrcat(b->p, b->out->names, " ", policy->name, NULL)
+                                      : policy->name;
+        if (!use->any)
+            add_group(b, 0, 1);
+    }
+    if (use->any)
+        add_group(b, 1, use->policies->nelts);
+}
+
+static void build_named(builder_t *b)
+{
+    int i, k, n;
+
+    for (i = 0; i < b->out->n; i++) {
+        const apr_array_header_t *uses = b->out->sections[i]->uses;
+        for (k = 0; k < uses->nelts; k++)
+            build_use(b, APR_ARRAY_IDX(uses, k, const mtls_use_t *));
+    }
+    b->out->decisive = b->policies->nelts;
+    for (i = 0; i < b->out->n; i++) {
+        const apr_array_header_t *reports = b->out->sections[i]->reports;
+        for (k = 0; k < reports->nelts; k++) {
+            const mtls_use_t *use = APR_ARRAY_IDX(reports, k, const mtls_use_t *);
+            for (n = 0; n < use->policies->nelts; n++)
+                add_policy(b, APR_ARRAY_IDX(use->policies, n, const mtls_policy_t *));
+        }
+    }
+    b->out->total = b->policies->nelts;
+    b->out->decided_per_request |= b->out->total > b->out->decisive;
+}
+
+static void add_header(apr_array_header_t *headers, const mtls_export_header_t *header)
+{
+    int i;
+
+    for (i = 0; i < headers->nelts; i++) {
+        const mtls_export_header_t **there =
+            &APR_ARRAY_IDX(headers, i, const mtls_export_header_t *);
+        if (mtls_strip_same_name((*there)->name, header->name)) {
+            *there = header;
+            return;
+        }
+    }
+    APR_ARRAY_PUSH(headers, const mtls_export_header_t *) = header;
+}
+
+/* Settings: the later section replaces. Headers add up, a later one of the same name replaces. */
+static void build_settings(builder_t *b)
+{
+    mtls_merged_t *m = b->out;
+    apr_array_header_t *headers = apr_array_make(b->p, 4, sizeof(const mtls_export_header_t *));
+    int i, k;
+
+    m->mode = MTLS_MODE_ENFORCE;
+    m->exports = MTLS_EXPORT_NONE;
+    m->deny_status = HTTP_FORBIDDEN;
+    m->unavailable_status = HTTP_SERVICE_UNAVAILABLE;
+    for (i = 0; i < m->n; i++) {
+        const mtls_section_t *s = m->sections[i];
+        m->mode = s->mode != MTLS_MODE_UNSET ? s->mode : m->mode;
+        m->exports = s->exports != MTLS_EXPORT_UNSET ? s->exports : m->exports;
+        m->deny_status = s->deny_status ? s->deny_status : m->deny_status;
+        m->unavailable_status =
+            s->unavailable_status ? s->unavailable_status : m->unavailable_status;
+        m->user = s->user ? s->user : m->user;
+        for (k = 0; k < s->headers->nelts; k++)
+            add_header(headers, APR_ARRAY_IDX(s->headers, k, const mtls_export_header_t *));
+    }
+    m->headers = (const mtls_export_header_t *const *)(void *)headers->elts;
+    m->header_count = headers->nelts;
+    m->under_policy = m->decisive > 0 && m->mode != MTLS_MODE_OFF;
+}
+
+static builder_t begin(apr_pool_t *p)
+{
+    builder_t b = {p, apr_pcalloc(p, sizeof(mtls_merged_t)),
+                   apr_array_make(p, 4, sizeof(const mtls_policy_t *)),
+                   apr_array_make(p, 4, sizeof(mtls_group_t))};
+
+    b.out->ordinal = MTLS_UNSET;
+    return b;
+}
+
+static mtls_merged_t *end(builder_t *b)
+{
+    mtls_merged_t *m = b->out;
+
+    m->policies = (const mtls_policy_t *const *)(void *)b->policies->elts;
+    m->groups = (const mtls_group_t *)(void *)b->groups->elts;
+    m->group_count = b->groups->nelts;
+    build_settings(b);
+    return m;
+}
+
+static mtls_merged_t *build(apr_pool_t *p, const mtls_dir_t *dir)
+{
+    builder_t b = begin(p);
+
+    b.out->sections = apr_pmemdup(p, dir->sections, sizeof(*dir->sections) * (apr_size_t)dir->n);
+    b.out->n = dir->n;
+    build_anonymous(&b);
+    build_named(&b);
+    return end(&b);
+}
+
+/* ---- keeping ---- */
+
+static unsigned int bucket_of(const mtls_dir_t *dir)
+{
+    apr_uint64_t h = 0;
+    int i;
+
+    for (i = 0; i < dir->n; i++)
+        h = (h ^ (apr_uint64_t)(apr_uintptr_t)dir->sections[i]) * APR_UINT64_C(0x9E3779B97F4A7C15);
+    return (unsigned int)(h >> 40) & (BUCKETS - 1);
+}
+
+static mtls_merged_t *find(unsigned int bucket, const mtls_dir_t *dir)
+{
+    mtls_merged_t *m = __atomic_load_n(&known.buckets[bucket], __ATOMIC_ACQUIRE);
+
+    for (; m; m = m->next) {
+        if (m->n == dir->n &&
+            memcmp(m->sections, dir->sections, sizeof(*dir->sections) * (apr_size_t)m->n) == 0)
+            return m;
+    }
+    return NULL;
+}
+
+static mtls_merged_t *find_or_keep(const mtls_dir_t *dir)
+{
+    unsigned int bucket = bucket_of(dir);
+    mtls_merged_t *m = find(bucket, dir);
+
+    if (m)
+        return m;
+    apr_thread_mutex_lock(known.lock);
+    m = find(bucket, dir);
+    if (!m && known.count < MTLS_MAX_MERGED_POLICIES) {
+        m = build(known.p, dir);
+        m->ordinal = known.count++;
+        m->next = known.buckets[bucket];
+        __atomic_store_n(&known.buckets[bucket], m, __ATOMIC_RELEASE);
+    }
+    apr_thread_mutex_unlock(known.lock);
+    return m;
+}
+
+void mtls_merged_prepare(apr_pool_t *pconf)
+{
+    memset(&known, 0, sizeof(known));
+    apr_pool_create(&known.p, pconf);
+    apr_thread_mutex_create(&known.lock, APR_THREAD_MUTEX_DEFAULT, known.p);
+}
+
+const mtls_merged_t *mtls_merged_single(const mtls_policy_t *policy)
+{
+    builder_t b = begin(known.p);
+
+    add_policy(&b, policy);
+    add_group(&b, 0, 1);
+    b.out->decisive = b.out->total = 1;
+    b.out->names = policy->name;
+    b.out->ordinal = known.count++;
+    return end(&b);
+}
+
+const mtls_merged_t *mtls_merged_of(request_rec *r)
+{
+    const mtls_dir_t *dir = mtls_dir_of(r);
+    mtls_merged_t *m;
+
+    if (dir->n == 0)
+        return NULL;
+    m = find_or_keep(dir);
+    return m ? m : build(r->pool, dir);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+/* The policy in force where sections have merged: computed once for each sequence of sections,
+ * then shared by all requests that meet it. */
+
+#ifndef MTLS_HTTPD_MERGED_H
+#define MTLS_HTTPD_MERGED_H
+
+#include "httpd/config.h"
+
+/* Policies of which all must allow, or with `any` the first that does is enough. */
+typedef struct mtls_group_t {
+    int any;
+    int first; /* index into mtls_merged_t.policies */
+    int n;
+} mtls_group_t;
+
+typedef struct mtls_merged_t {
+    const mtls_section_t *const *sections;
+    int n;
+    int ordinal; /* a small number of its own; MTLS_UNSET: not kept, gone with the request */
+    const mtls_policy_t *const *policies; /* all groups', then the reports' */
+    int decisive;                         /* how many of them decide */
+    int total;                            /* with those of MTLSReportPolicy */
+    const mtls_group_t *groups;
+    int group_count;
+    int decided_per_request; /* an expr, an `any` or a report: only verdicts are remembered */
+    int under_policy;
+    const char *names; /* of the named policies that decide, blank between; NULL: none */
+    mtls_mode_t mode;
+    int deny_status;
+    int unavailable_status;
+    const mtls_user_t *user;
+    mtls_export_t exports;
+    const mtls_export_header_t *const *headers;
+    int header_count;
+    struct mtls_merged_t *next; /* in the same bucket */
+} mtls_merged_t;
+
+/* After the configuration was read; names of policies are resolved. */
+void mtls_merged_prepare(apr_pool_t *pconf);
+
+/* A named policy alone (Require mtls-policy), kept from the start. */
+const mtls_merged_t *mtls_merged_single(const mtls_policy_t *policy);
+
+/* What applies to the request; NULL when no section of ours does. */
+const mtls_merged_t *mtls_merged_of(request_rec *r);
+
+#endif

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+#include "httpd/peer.h"
+
+#include <http_connection.h>
+#include <http_log.h>
+#include <http_ssl.h>
+#include <apr_strings.h>
+
+#include "httpd/cache.h"
+#include "httpd/site.h"
+#include "pki/remembered.h"
+#include "pki/x509_facts.h"
+
+APLOG_USE_MODULE(mtls_policy);
+
+/* ---- mod_ssl's hooks ---- */
+
+/* Marks the SSL_CTX of a vhost that defers. */
+static int defers_index(void)
+{
+    static int made = -1;
+
+    if (made < 0)
+        made = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    return made;
+}
+
+int mtls_peer_pre_handshake(conn_rec *c, SSL *ssl, int is_proxy)
+{
+    apr_allocator_t *allocator;
+    mtls_peer_t *peer;
+
+    if (is_proxy || c->outgoing || (mtls_site()->sections->nelts == 0 && !mtls_site()->defers))
+        return DECLINED;
+    peer = apr_pcalloc(c->pool, sizeof(*peer));
+    peer->ssl = ssl;
+    if (apr_allocator_create(&allocator) != APR_SUCCESS)
+        return DECLINED; /* without a peer every policy refuses */
+    if (apr_pool_create_ex(&peer->p, c->pool, NULL, allocator) != APR_SUCCESS) {
+        apr_allocator_destroy(allocator);
+        return DECLINED;
+    }
+    apr_allocator_owner_set(allocator, peer->p);
+    if (apr_thread_mutex_create(&peer->lock, APR_THREAD_MUTEX_DEFAULT, peer->p) != APR_SUCCESS)
+        return DECLINED;
+    ap_set_module_config(c->conn_config, &mtls_policy_module, peer);
+    return DECLINED;
+}
+
+/* MTLSHandshake defer: the handshake takes any certificate whose key the client proved; whether it
+ * is good is said at the request. The result left here is the truth about a good one, and for any
+ * other the one error mod_ssl lets pass that no success can be mistaken for. */
+static int verify_in_handshake(X509_STORE_CTX *ctx, void *server_)
+{
+    const mtls_server_t *server = server_;
+    mtls_chain_result_t result;
+    apr_pool_t *p;
+
+    X509_STORE_CTX_set_error(ctx, X509_V_ERR_CERT_UNTRUSTED);
+    if (apr_pool_create(&p, NULL) != APR_SUCCESS)
+        return 1;
+    mtls_chain_verify(p, server->store, X509_STORE_CTX_get0_cert(ctx),
+                      X509_STORE_CTX_get0_untrusted(ctx), apr_time_now(), &result);
+    if (result.reason == MTLS_OK) {
+        sk_X509_pop_free(result.verified, X509_free);
+        X509_STORE_CTX_set_error(ctx, X509_V_OK);
+    }
+    apr_pool_destroy(p);
+    return 1;
+}
+
+static apr_status_t free_store(void *store)
+{
+    X509_STORE_free(store);
+    return APR_SUCCESS;
+}
+
+int mtls_peer_init_server(server_rec *s, apr_pool_t *p, int is_proxy, SSL_CTX *ctx)
+{
+    mtls_server_t *server = mtls_server_of(s);
+    mtls_trust_store_t *store;
+    const char **domains;
+    int i;
+
+    if (is_proxy)
+        return DECLINED;
+    store = apr_pcalloc(p, sizeof(*store));
+    store->name = "vhost";
+    store->depth = MTLS_DEFAULT_VERIFY_DEPTH;
+    store->certificates = SSL_CTX_get_cert_store(ctx);
+    X509_STORE_up_ref(store->certificates);
+    apr_pool_cleanup_register(p, store->certificates, free_store, apr_pool_cleanup_null);
+    if (server->trust_domains) {
+        domains = apr_pcalloc(p, sizeof(*domains) * (apr_size_t)(server->trust_domains->nelts + 1));
+        for (i = 0; i < server->trust_domains->nelts; i++)
+            domains[i] = APR_ARRAY_IDX(server->trust_domains, i, const char *);
+        store->domains = domains;
+    }
+    server->store = store;
+    server->asks_for_certificate = (SSL_CTX_get_verify_mode(ctx) & SSL_VERIFY_PEER) != 0;
+    if (server->handshake == MTLS_HANDSHAKE_DEFER) {
+        SSL_CTX_set_cert_verify_callback(ctx, verify_in_handshake, server);
+        SSL_CTX_set_ex_data(ctx, defers_index(), server);
+    }
+    return DECLINED;
+}
+
+/* ---- the peer ---- */
+
+mtls_peer_t *mtls_peer_of(request_rec *r)
+{
+    conn_rec *c = r->connection->master ? r->connection->master : r->connection;
+    mtls_peer_t *peer = ap_get_module_config(c->conn_config, &mtls_policy_module);
+
+    /* The state is there from before the handshake on, also when the client then spoke plain HTTP
+     * to the TLS port: that alone is not TLS. */
+    if (!peer || !ap_ssl_conn_is_ssl(c) || !SSL_is_init_finished(peer->ssl))
+        return NULL;
+    return peer;
+}
+
+static apr_status_t free_leaf(void *x)
+{
+    X509_free(x);
+    return APR_SUCCESS;
+}
+
+static void look_at_certificate(mtls_peer_t *peer, request_rec *r)
+{
+    peer->known = 1;
+    peer->facts = NULL;
+    peer->malformed = NULL;
+    memset(peer->chains, 0, sizeof(peer->chains));
+    peer->slots = NULL;
+    peer->slot_count = 0;
+    peer->deferred = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(peer->ssl), defers_index()) != NULL;
+    peer->leaf = SSL_get1_peer_certificate(peer->ssl);
+    if (!peer->leaf)
+        return;
+    apr_pool_cleanup_register(peer->p, peer->leaf, free_leaf, apr_pool_cleanup_null);
+    peer->facts = mtls_x509_facts(peer->p, peer->leaf, &peer->malformed);
+    if (!peer->facts) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "mtls_policy: certificate refused: %s",
+                      peer->malformed ? peer->malformed : "out of memory");
+    }
+}
+
+void mtls_peer_enter(mtls_peer_t *peer, request_rec *r)
+{
+    if (r->connection->master) {
+        apr_thread_mutex_lock(peer->lock);
+        if (!peer->known)
+            look_at_certificate(peer, r);
+    } else if (!peer->known || SSL_get0_peer_certificate(peer->ssl) != peer->leaf) {
+        /* The reference we hold keeps a new certificate from having the old one's address. */
+        look_at_certificate(peer, r);
+    }
+}
+
+void mtls_peer_leave(mtls_peer_t *peer, request_rec *r)
+{
+    if (r->connection->master)
+        apr_thread_mutex_unlock(peer->lock);
+}
+
+/* Verify the chain with what the client sent, or what is remembered of it when it sent nothing (a
+ * resumed session has the leaf only). */
+static void verify_chain(mtls_peer_t *peer, const mtls_trust_store_t *store, apr_time_t now,
+                         mtls_chain_result_t *result)
+{
+    STACK_OF(X509) *sent = SSL_get_peer_cert_chain(peer->ssl);
+    STACK_OF(X509) *recalled = NULL;
+    const mtls_store_t *cache = mtls_cache();
+    apr_pool_t *p;
+
+    mtls_chain_verify(peer->p, store, peer->leaf, sent, now, result);
+    if (!cache || apr_pool_create(&p, peer->p) != APR_SUCCESS)
+        return;
+    if (result->reason == MTLS_CHAIN_INCOMPLETE && !sent && peer->facts) {
+        recalled = mtls_recall(cache, p, peer->facts->sha256);
+        if (recalled)
+            mtls_chain_verify(peer->p, store, peer->leaf, recalled, now, result);
+    }
+    if (result->reason == MTLS_OK)
+        mtls_remember(cache, p, result->verified, sent ? sent : recalled, now,
+                      result->valid_until);
+    sk_X509_pop_free(recalled, X509_free);
+    apr_pool_destroy(p);
+}
+
+static mtls_peer_chain_t *chain_for(mtls_peer_t *peer, const mtls_trust_store_t *store,
+                                    apr_time_t now)
+{
+    mtls_peer_chain_t *chain = NULL;
+    int i;
+
+    for (i = 0; i < MTLS_PEER_STORES && !chain; i++) {
+        if (peer->chains[i].store == store)
+            chain = &peer->chains[i];
+    }
+    if (chain && now < chain->result.valid_until)
+        return chain;
+    if (!chain) {
+        chain = &peer->chains[peer->next_chain];
+        peer->next_chain = (peer->next_chain + 1) % MTLS_PEER_STORES;
+    }
+    chain->store = store;
+    verify_chain(peer, store, now, &chain->result);
+    sk_X509_pop_free(chain->result.verified, X509_free);
+    chain->result.verified = NULL;
+    return chain;
+}
+
+const mtls_chain_result_t *mtls_peer_evidence(mtls_peer_t *peer, request_rec *r, apr_time_t now,
+                                              mtls_evidence_t *evidence)
+{
+    const mtls_trust_store_t *store = mtls_server_of(r->server)->store;
+    const mtls_peer_chain_t *chain;
+
+    memset(evidence, 0, sizeof(*evidence));
+    evidence->tls = 1;
+    evidence->presented = peer->leaf != NULL;
+    evidence->facts = peer->facts;
+    evidence->valid_until = MTLS_FOREVER;
+    if (!peer->leaf)
+        return NULL;
+    evidence->chain_reason = MTLS_CHAIN_UNTRUSTED;
+    if (!store) /* the Host header chose a vhost without TLS, which trusts nobody */
+        return NULL;
+    chain = chain_for(peer, store, now);
+    evidence->chain_reason = chain->result.reason;
+    evidence->chain = chain->result.chain;
+    evidence->valid_until = chain->result.valid_until;
+    return &chain->result;
+}
+
+int mtls_peer_defers(request_rec *r)
+{
+    mtls_peer_t *peer;
+    int deferred;
+
+    if (!mtls_site()->defers || (peer = mtls_peer_of(r)) == NULL)
+        return 0;
+    if (mtls_server_of(r->server)->handshake == MTLS_HANDSHAKE_DEFER)
+        return 1;
+    mtls_peer_enter(peer, r);
+    deferred = peer->deferred;
+    mtls_peer_leave(peer, r);
+    return deferred;
+}
+
+void mtls_peer_tell_mod_ssl(request_rec *r, int openssl_error)
+{
+    mtls_peer_t *peer = mtls_peer_of(r);
+
+    if (!peer || r->connection->master || SSL_get_verify_result(peer->ssl) == openssl_error)
+        return;
+    SSL_set_verify_result(peer->ssl, openssl_error);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+#include "httpd/request.h"
+
+const char mtls_verdict_allow[] = "allow";
+const char mtls_verdict_deny[] = "deny";
+const char mtls_verdict_report[] = "report";
+
+mtls_request_t *mtls_request_of(request_rec *r)
+{
+    mtls_request_t *rq = mtls_request_peek(r);
+
+    if (!rq) {
+        rq = apr_pcalloc(r->pool, sizeof(*rq));
+        ap_set_module_config(r->request_config, &mtls_policy_module, rq);
+    }
+    return rq;
+}
+
+const mtls_request_t *mtls_request_refused(const request_rec *r)
+{
+    const mtls_request_t *refused = NULL;
+
+    for (; r; r = r->prev) { /* the first of all wins */
+        const mtls_request_t *rq = mtls_request_peek(r);
+        if (rq && rq->verdict == mtls_verdict_deny)
+            refused = rq;
+    }
+    return refused;
+}
+
+mtls_identity_t mtls_request_identity(const mtls_request_t *rq)
+{
+    mtls_identity_t identity = {NULL, 0, NULL, NULL, NULL};
+
+    if (!rq)
+        return identity;
+    identity.verdict = rq->verdict;
+    identity.reason = rq->verdict ? mtls_reason_token(rq->reason) : NULL;
+    if (rq->granted) {
+        identity.evidence = &rq->granted->evidence;
+        identity.now = rq->granted->now;
+        identity.policies = rq->granted_names;
+    }
+    return identity;
+}

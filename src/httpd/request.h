@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+/* What we know of a request between its phases. */
+
+#ifndef MTLS_HTTPD_REQUEST_H
+#define MTLS_HTTPD_REQUEST_H
+
+#include "httpd/verdict.h"
+
+/* The values of MTLS_VERDICT; compared by address. */
+extern const char mtls_verdict_allow[];
+extern const char mtls_verdict_deny[];
+extern const char mtls_verdict_report[];
+
+#define MTLS_REQUEST_VARIABLES 5
+
+typedef struct mtls_request_t {
+    const mtls_dir_t *dir;        /* the configuration `here` was judged by; NULL: not yet */
+    const mtls_merged_t *merged;  /* NULL: no section of ours applies */
+    mtls_judged_t here;           /* under this location's policies */
+    const char *verdict;          /* MTLS_VERDICT; NULL: no verdict */
+    mtls_reason_t reason;         /* MTLS_REASON */
+    const mtls_judged_t *granted; /* whose identity is exported and seen; NULL: nobody's */
+    const char *granted_names;    /* the policies that granted it */
+    int authz_consulted;          /* Require mtls or mtls-policy was evaluated */
+    int logged;
+    mtls_variable_t variables[MTLS_REQUEST_VARIABLES]; /* MTLS_VERDICT and those beside it */
+    int variable_count;
+
+    /* While an expression is evaluated: */
+    const mtls_evidence_t *rule_evidence; /* inside a policy's own rules */
+    int absent;                           /* a %{mtls:...} had no value */
+} mtls_request_t;
+
+/* The state of a request, NULL when there is none yet. */
+static inline mtls_request_t *mtls_request_peek(const request_rec *r)
+{
+    return ap_get_module_config(r->request_config, &mtls_policy_module);
+}
+
+/* The state of a request, made when there is none. */
+mtls_request_t *mtls_request_of(request_rec *r);
+
+/* The request, itself or one it was redirected from, whose refusal the log and an error page tell;
+ * NULL: none was refused. */
+const mtls_request_t *mtls_request_refused(const request_rec *r);
+
+/* Who called, as far as `r` has proved it. */
+mtls_identity_t mtls_request_identity(const mtls_request_t *rq);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+/* What is server-wide: named policies, every section that says something, the names only we may
+ * send to a backend. Made anew each time the configuration is read; read-only afterwards. */
+
+#ifndef MTLS_HTTPD_SITE_H
+#define MTLS_HTTPD_SITE_H
+
+#include <apr_hash.h>
+
+#include "httpd/config.h"
+
+typedef struct mtls_named_policy_t {
+    mtls_policy_t *policy;
+    const char *where;
+} mtls_named_policy_t;
+
+/* A name in a `Require mtls-policy` line. */
+typedef struct mtls_require_t {
+    const char *where;
+    const char *name;
+    server_rec *server;
+    const struct mtls_merged_t *merged; /* the policy alone, once the name is resolved */
+} mtls_require_t;
+
+typedef struct mtls_site_t {
+    apr_pool_t *p;
+    apr_hash_t *policies;          /* name -> mtls_named_policy_t * */
+    apr_array_header_t *sections;  /* mtls_section_t * */
+    apr_array_header_t *requires;  /* mtls_require_t * */
+    apr_array_header_t *headers;   /* const char *: names that are stripped from requests */
+    const char *cache_provider;    /* MTLSCache; NULL: the default */
+    const char *cache_arguments;
+    const char *cache_where;
+    int defers;                    /* some server defers its handshake */
+} mtls_site_t;
+
+/* The site that is in force in this process. */
+mtls_site_t *mtls_site(void);
+
+/* Begin a new one, in pre_config. */
+void mtls_site_begin(apr_pool_t *pconf);
+
+void mtls_site_add_section(mtls_section_t *section);
+
+/* A name to strip from every request; NULL or why it cannot be. */
+const char *mtls_site_strip(apr_pool_t *p, const char *header);
+
+const mtls_policy_t *mtls_site_policy(const char *name);
+
+#endif

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+#include "httpd/verdict.h"
+
+#include "httpd/expr.h"
+#include "httpd/peer.h"
+#include "identity/text.h"
+#include "policy/limits.h"
+
+/* What a connection remembers for one merged policy. */
+typedef struct mtls_slot_t {
+    const mtls_trust_store_t *store;
+    apr_time_t valid_until;   /* of everything here */
+    mtls_judged_t judged;     /* its decision counts where none depends on the request */
+    mtls_verdict_t *verdicts; /* one for each policy */
+    const mtls_facts_t *exported_facts; /* what `judged.exports` was made of */
+    const mtls_chain_t *exported_chain;
+} mtls_slot_t;
+
+/* ---- from results to a decision ---- */
+
+static const mtls_result_t *judge_group(const mtls_group_t *group, const mtls_result_t *results,
+                                        int *which)
+{
+    int i;
+
+    *which = group->first;
+    for (i = group->first; group->any && i < group->first + group->n; i++) {
+        if (results[i].reason == MTLS_OK) {
+            *which = i;
+            break;
+        }
+    }
+    return &results[*which];
+}
+
+static const char *join(apr_pool_t *p, const char *names, const char *name)
+{
+    if (!name)
+        return names;
+    return names ? apr_pstrcat(p, names, " ", name, NULL) : name;
+}
+
+/* All groups must allow; the first that does not gives the reason. */
+static void decide(apr_pool_t *p, const mtls_merged_t *merged, const mtls_result_t *results,
+                   mtls_decision_t *decision)
+{
+    const mtls_result_t *result;
+    int i, which, has_any = 0;
+
+    decision->reason = MTLS_INTERNAL_ERROR;
+    decision->rule = NULL;
+    decision->hint = NULL;
+    decision->names = merged->names;
+    for (i = 0; i < merged->group_count; i++) {
+        result = judge_group(&merged->groups[i], results, &which);
+        has_any |= merged->groups[i].any;
+        decision->reason = result->reason;
+        if (result->reason != MTLS_OK) {
+            decision->rule = result->rule;
+            decision->hint = result->hint;
+            return;
+        }
+    }
+    if (has_any) { /* say which of the alternatives it was */
+        decision->names = NULL;
+        for (i = 0; i < merged->group_count; i++) {
+            judge_group(&merged->groups[i], results, &which);
+            decision->names = join(p, decision->names, merged->policies[which]->name);
+        }
+    }
+}
+
+static const char *report_text(apr_pool_t *p, const mtls_merged_t *merged,
+                               const mtls_result_t *results)
+{
+    const char *text = NULL;
+    int i;
+
+    for (i = merged->decisive; i < merged->total; i++) {
+        text = join(p, text, apr_pstrcat(p, merged->policies[i]->name, ":",
+                                         mtls_reason_token(results[i].reason), NULL));
+    }
+    return text;
+}
+
+static const mtls_result_t *static_results(apr_pool_t *p, const mtls_merged_t *merged,
+                                           const mtls_verdict_t *verdicts)
+{
+    mtls_result_t *results = apr_palloc(p, sizeof(*results) * (apr_size_t)(merged->total + 1));
+    int i;
+
+    for (i = 0; i < merged->total; i++)
+        results[i] = verdicts[i].result;
+    return results;
+}
+
+/* ---- exports ---- */
+
+const char *mtls_verdict_user(apr_pool_t *p, const mtls_user_t *user,
+                              const mtls_identity_t *identity)
+{
+    const char *value;
+
+    if (mtls_field_count(&user->field, identity) != 1)
+        return NULL;
+    value = mtls_field_value(p, &user->field, identity, MTLS_ENCODED);
+    if (!value || !*value)
+        return NULL;
+    return user->prefix ? apr_pstrcat(p, user->prefix, value, NULL) : value;
+}
+
+/* The header's text, or NULL when one of its attributes is absent. */
+static const char *header_text(apr_pool_t *p, const mtls_export_header_t *header,
+                               const mtls_identity_t *identity)
+{
+    const char *text = "", *part;
+    int i;
+
+    for (i = 0; i < header->pieces->nelts; i++) {
+        const mtls_piece_t *piece = &APR_ARRAY_IDX(header->pieces, i, mtls_piece_t);
+        part = piece->literal ? piece->literal
+                              : mtls_field_value(p, &piece->field, identity, MTLS_ENCODED);
+        if (!part)
+            return NULL;
+        text = *text ? apr_pstrcat(p, text, part, NULL) : part;
+    }
+    return *text ? mtls_text_encode_control(p, text) : NULL;
+}
+
+static mtls_exports_t *make_exports(apr_pool_t *p, request_rec *r, const mtls_merged_t *merged,
+                                    const mtls_judged_t *judged)
+{
+    mtls_exports_t *e = apr_pcalloc(p, sizeof(*e));
+    mtls_identity_t identity = {&judged->evidence, judged->now, NULL, NULL, NULL};
+    apr_array_header_t *env;
+    int i, limit = mtls_server_of(r->server)->header_limit;
+
+    if (limit == MTLS_UNSET)
+        limit = MTLS_DEFAULT_HEADER_LIMIT;
+    if (merged->user)
+        e->user = mtls_verdict_user(p, merged->user, &identity);
+    e->headers = apr_pcalloc(p, sizeof(*e->headers) * (apr_size_t)(merged->header_count + 1));
+    for (i = 0; i < merged->header_count; i++) {
+        if (!merged->headers[i]->pieces)
+            continue;
+        e->headers[i] = header_text(p, merged->headers[i], &identity);
+        if (e->headers[i] && strlen(e->headers[i]) > (apr_size_t)limit)
+            e->too_large = merged->headers[i]->name;
+    }
+    if (merged->exports == MTLS_EXPORT_ENV) {
+        env = apr_array_make(p, 24, sizeof(mtls_variable_t));
+        mtls_identity_variables(p, &identity, env);
+        e->env = env;
+    }
+    return e;
+}
+
+/* ---- judging ---- */
+
+static void judge_policies(const mtls_merged_t *merged, const mtls_evidence_t *evidence,
+                           const mtls_judge_t *judge, mtls_verdict_t *verdicts, apr_time_t *until)
+{
+    int i;
+
+    for (i = 0; i < merged->total; i++) {
+        mtls_policy_judge(merged->policies[i], evidence, judge, &verdicts[i]);
+        if (verdicts[i].result.valid_until < *until)
+            *until = verdicts[i].result.valid_until;
+    }
+}
+
+static void take_evidence(mtls_peer_t *peer, request_rec *r, apr_time_t now, mtls_judged_t *judged)
+{
+    const mtls_chain_result_t *chain;
+
+    memset(judged, 0, sizeof(*judged));
+    judged->now = now;
+    judged->openssl_error = X509_V_ERR_CERT_UNTRUSTED;
+    chain = mtls_peer_evidence(peer, r, now, &judged->evidence);
+    if (chain) {
+        judged->detail = chain->detail;
+        judged->openssl_error = chain->openssl_error;
+    }
+    if (peer->malformed)
+        judged->detail = peer->malformed;
+    if (!peer->leaf)
+        judged->openssl_error = X509_V_OK; /* nothing was presented, nothing failed */
+}
+
+/* Fill a slot, or a request's own judgement, from scratch. `p` is what it lives in. */
+static void evaluate(apr_pool_t *p, request_rec *r, const mtls_merged_t *merged,
+                     mtls_slot_t *slot)
+{
+    mtls_judged_t *judged = &slot->judged;
+    mtls_judge_t judge = {judged->now, NULL, NULL};
+
+    slot->valid_until = judged->evidence.valid_until;
+    judge_policies(merged, &judged->evidence, &judge, slot->verdicts, &slot->valid_until);
+    if (judged->evidence.chain_reason != MTLS_OK)
+        judged->exports = NULL;
+    else if (!judged->exports || slot->exported_facts != judged->evidence.facts ||
+             slot->exported_chain != judged->evidence.chain)
+        judged->exports = make_exports(p, r, merged, judged);
+    slot->exported_facts = judged->evidence.facts;
+    slot->exported_chain = judged->evidence.chain;
+    if (!merged->decided_per_request) {
+        /* Nothing of this lives on with the slot but pointers into the configuration. */
+        decide(r->pool, merged, static_results(r->pool, merged, slot->verdicts),
+               &judged->decision);
+    }
+}
+
+static mtls_slot_t *make_slot(apr_pool_t *p, const mtls_merged_t *merged)
+{
+    mtls_slot_t *slot = apr_pcalloc(p, sizeof(*slot));
+
+    slot->verdicts = apr_pcalloc(p, sizeof(*slot->verdicts) * (apr_size_t)(merged->total + 1));
+    return slot;
+}
+
+/* The slot of a merged policy; the table grows to the ordinals that occur. */
+static mtls_slot_t *slot_of(mtls_peer_t *peer, const mtls_merged_t *merged)
+{
+    int ordinal = merged->ordinal;
+
+    if (ordinal >= peer->slot_count) {
+        int count = peer->slot_count ? peer->slot_count : 8;
+        struct mtls_slot_t **slots;
+        while (count <= ordinal)
+            count *= 2;
+        slots = apr_pcalloc(peer->p, sizeof(*slots) * (apr_size_t)count);
+        if (peer->slot_count)
+            memcpy(slots, peer->slots, sizeof(*slots) * (apr_size_t)peer->slot_count);
+        peer->slots = slots;
+        peer->slot_count = count;
+    }
+    if (!peer->slots[ordinal])
+        peer->slots[ordinal] = make_slot(peer->p, merged);
+    return peer->slots[ordinal];
+}
+
+/* One look, one comparison of times - or everything anew. Under the peer's lock. */
+static const mtls_slot_t *remembered(mtls_peer_t *peer, request_rec *r,
+                                     const mtls_merged_t *merged, apr_time_t now)
+{
+    const mtls_trust_store_t *store = mtls_server_of(r->server)->store;
+    const mtls_exports_t *exports;
+    mtls_slot_t *slot;
+
+    if (merged->ordinal == MTLS_UNSET) {
+        slot = make_slot(r->pool, merged);
+        take_evidence(peer, r, now, &slot->judged);
+        evaluate(r->pool, r, merged, slot);
+        return slot;
+    }
+    slot = slot_of(peer, merged);
+    if (slot->store == store && now < slot->valid_until)
+        return slot;
+    exports = slot->store == store ? slot->judged.exports : NULL;
+    slot->valid_until = 0;
+    slot->store = store;
+    take_evidence(peer, r, now, &slot->judged);
+    slot->judged.exports = exports;
+    evaluate(peer->p, r, merged, slot);
+    return slot;
+}
+
+/* Rules with an expr are asked for each request, outside the lock: an expression may take long. */
+static void finish(request_rec *r, const mtls_merged_t *merged, const mtls_verdict_t *verdicts,
+                   mtls_judged_t *judged)
+{
+    mtls_result_t *results = apr_pcalloc(r->pool, sizeof(*results) *
+                                                      (apr_size_t)(merged->total + 1));
+    mtls_expr_baton_t baton = {r, &judged->evidence};
+    mtls_judge_t judge = {judged->now, mtls_expr_eval_rule, &baton};
+    int i;
+
+    for (i = 0; i < merged->total; i++)
+        mtls_policy_finish(merged->policies[i], &judged->evidence, &judge, &verdicts[i],
+                           &results[i]);
+    decide(r->pool, merged, results, &judged->decision);
+    judged->report = report_text(r->pool, merged, results);
+}
+
+/* Plain HTTP: the same judgement over no evidence. */
+static void judge_nobody(request_rec *r, const mtls_merged_t *merged, mtls_judged_t *judged)
+{
+    mtls_slot_t *slot;
+
+    memset(judged, 0, sizeof(*judged));
+    judged->decision.reason = MTLS_NO_TLS;
+    judged->now = apr_time_now();
+    if (!merged)
+        return;
+    slot = make_slot(r->pool, merged);
+    slot->judged = *judged;
+    evaluate(r->pool, r, merged, slot);
+    *judged = slot->judged;
+    if (merged->decided_per_request)
+        finish(r, merged, slot->verdicts, judged);
+}
+
+/* The chain alone: what a vhost that defers asks outside any policy. */
+static void judge_chain(mtls_peer_t *peer, request_rec *r, mtls_judged_t *judged)
+{
+    const mtls_evidence_t *e = &judged->evidence;
+
+    mtls_peer_enter(peer, r);
+    take_evidence(peer, r, apr_time_now(), judged);
+    mtls_peer_leave(peer, r);
+    if (!e->presented)
+        judged->decision.reason = MTLS_NO_CERTIFICATE;
+    else if (!e->facts)
+        judged->decision.reason = MTLS_CERTIFICATE_MALFORMED;
+    else
+        judged->decision.reason = e->chain_reason;
+}
+
+void mtls_verdict_judge(request_rec *r, const mtls_merged_t *merged, mtls_judged_t *judged)
+{
+    mtls_peer_t *peer = mtls_peer_of(r);
+    mtls_verdict_t *verdicts = NULL;
+    const mtls_slot_t *slot;
+
+    if (!peer) {
+        judge_nobody(r, merged, judged);
+        return;
+    }
+    if (!merged) {
+        judge_chain(peer, r, judged);
+        return;
+    }
+    if (merged->decided_per_request)
+        verdicts = apr_palloc(r->pool, sizeof(*verdicts) * (apr_size_t)(merged->total + 1));
+    mtls_peer_enter(peer, r);
+    slot = remembered(peer, r, merged, apr_time_now());
+    *judged = slot->judged;
+    if (verdicts)
+        memcpy(verdicts, slot->verdicts, sizeof(*verdicts) * (apr_size_t)merged->total);
+    mtls_peer_leave(peer, r);
+    if (verdicts)
+        finish(r, merged, verdicts, judged);
+}

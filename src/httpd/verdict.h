@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+/* The verdict of a request, and what a connection remembers of verdicts. */
+
+#ifndef MTLS_HTTPD_VERDICT_H
+#define MTLS_HTTPD_VERDICT_H
+
+#include "httpd/merged.h"
+#include "identity/variables.h"
+
+/* What happens to a request, and why. Zeroed, it is a refusal. */
+typedef struct mtls_decision_t {
+    mtls_reason_t reason;
+    const mtls_rule_t *rule;   /* NULL: none was to blame */
+    const char *hint;          /* for the log, static; or NULL */
+    const char *names;         /* of the policies applied; NULL: none has a name */
+} mtls_decision_t;
+
+/* What is exported with every allowed request of a connection, made once. */
+typedef struct mtls_exports_t {
+    const char *user;              /* MTLSUser; NULL: not exactly one value */
+    const char **headers;          /* one for each of the merged policy's; an entry is NULL for an
+                                      absent attribute, and for what is made for every request */
+    const apr_array_header_t *env; /* mtls_variable_t; NULL: not exported */
+    const char *too_large;         /* the header over MTLSHeaderLimit; NULL: none */
+} mtls_exports_t;
+
+/* A request as it was judged under one merged policy. */
+typedef struct mtls_judged_t {
+    mtls_decision_t decision;
+    mtls_evidence_t evidence;
+    const char *detail;            /* of the chain, for the log; NULL */
+    int openssl_error;             /* of the chain; X509_V_OK when it is good */
+    const char *report;            /* MTLS_REPORT; NULL: no policy reports */
+    const mtls_exports_t *exports; /* NULL: nobody was verified */
+    apr_time_t now;
+} mtls_judged_t;
+
+/* Judge the request under `merged`, NULL standing for the chain alone (a vhost that defers). Never
+ * fails: what cannot be found out is a refusal. What it points to lives as long as the request. */
+void mtls_verdict_judge(request_rec *r, const mtls_merged_t *merged, mtls_judged_t *judged);
+
+/* The user's name for exactly one value of MTLSUser, else NULL. */
+const char *mtls_verdict_user(apr_pool_t *p, const mtls_user_t *user,
+                              const mtls_identity_t *identity);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+#include "identity/text.h"
+
+#include <apr_base64.h>
+
+/* Control, non-ASCII and `reserved` bytes as "%" and two hex digits. */
+static const char *encode(apr_pool_t *p, mtls_span_t value, const char *reserved)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    char *out = apr_palloc(p, 3 * value.len + 1);
+    char *at = out;
+    apr_size_t i;
+
+    for (i = 0; i < value.len; i++) {
+        unsigned char c = (unsigned char)value.data[i];
+        if (c >= 0x20 && c < 0x7f && !strchr(reserved, c)) {
+            *at++ = (char)c;
+        } else {
+            *at++ = '%';
+            *at++ = digits[c >> 4];
+            *at++ = digits[c & 15];
+        }
+    }
+    *at = '\0';
+    return out;
+}
+
+const char *mtls_text_encode(apr_pool_t *p, mtls_span_t value, int joined)
+{
+    return encode(p, value, joined ? "%," : "%");
+}
+
+const char *mtls_text_encode_control(apr_pool_t *p, const char *text)
+{
+    const char *at = text;
+
+    while (*at >= 0x20 && *at < 0x7f)
+        at++;
+    return *at ? encode(p, mtls_span_of(text), "") : text;
+}
+
+const char *mtls_text_base64(apr_pool_t *p, mtls_span_t bytes)
+{
+    char *out = apr_palloc(p, (apr_size_t)apr_base64_encode_len((int)bytes.len));
+
+    apr_base64_encode_binary(out, (const unsigned char *)bytes.data, (int)bytes.len);
+    return out;
+}
+
+const char *mtls_text_pem(apr_pool_t *p, mtls_span_t der)
+{
+    const char *base64 = mtls_text_base64(p, der);
+    apr_size_t len = strlen(base64), at;
+    char *lines = apr_palloc(p, len + len / 64 + 2);
+    char *out = lines;
+
+    for (at = 0; at < len; at += 64) {
+        apr_size_t n = len - at < 64 ? len - at : 64;
+        memcpy(out, base64 + at, n);
+        out[n] = '\n';
+        out += n + 1;
+    }
+    *out = '\0';
+    return apr_pstrcat(p, "-----BEGIN CERTIFICATE-----\n", lines, "-----END CERTIFICATE-----\n",
+                       NULL);
+}
+
+const char *mtls_text_time(apr_pool_t *p, apr_time_t at)
+{
+    apr_time_exp_t t;
+
+    apr_time_exp_gmt(&t, at);
+    return apr_psprintf(p, "%04d-%02d-%02dT%02d:%02d:%02dZ", t.tm_year + 1900, t.tm_mon + 1,
+                        t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+/* Values of certificates as text that may stand in a header, a variable or a log. */
+
+#ifndef MTLS_IDENTITY_TEXT_H
+#define MTLS_IDENTITY_TEXT_H
+
+#include <apr_time.h>
+
+#include "policy/span.h"
+
+/* `value` with "%", control and non-ASCII bytes - and commas where values are joined by them -
+ * percent-encoded (upper-case hex). Reversible, and never ends or splits a header. In `p`. */
+const char *mtls_text_encode(apr_pool_t *p, mtls_span_t value, int joined);
+
+/* `text` with only control and non-ASCII bytes percent-encoded: the last look at a finished value,
+ * whose parts are encoded already. `text` itself where there is nothing to do. */
+const char *mtls_text_encode_control(apr_pool_t *p, const char *text);
+
+/* base64 of bytes on one line, in `p`. */
+const char *mtls_text_base64(apr_pool_t *p, mtls_span_t bytes);
+
+/* A certificate's DER as PEM, in `p`. */
+const char *mtls_text_pem(apr_pool_t *p, mtls_span_t der);
+
+/* RFC 3339 in UTC, whole seconds, in `p`. */
+const char *mtls_text_time(apr_pool_t *p, apr_time_t at);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+#include "pki/remembered.h"
+
+#include <openssl/err.h>
+
+#include "pki/chain.h"
+#include "pki/x509_facts.h"
+#include "policy/limits.h"
+#include "policy/value.h"
+
+/* A record: FORMAT, four bytes of when it was written (seconds since 1970, big-endian), then for
+ * each certificate three bytes of length and its DER.
+ *
+ * The quota: an anchor has MTLS_REMEMBERED_PER_ANCHOR numbered places, a leaf's place is given by
+ * its hash. Under the place's key lies which leaf holds it; a new holder removes the old one's
+ * record. So an anchor never has more records than places, whatever its clients do. */
+#define FORMAT        'i'
+#define HEADER_BYTES  5
+#define KEEP_FOR      apr_time_from_sec(24 * 3600)
+#define RENEW_AFTER   apr_time_from_sec(12 * 3600)
+
+static const char *leaf_key(apr_pool_t *p, const unsigned char *sha256)
+{
+    return apr_pstrcat(p, "mtls:leaf:", mtls_value_hex(p, sha256, MTLS_DIGEST_BYTES), NULL);
+}
+
+static const char *place_key(apr_pool_t *p, const unsigned char *anchor, const unsigned char *leaf)
+{
+    unsigned int place = ((unsigned int)leaf[0] << 8 | leaf[1]) % MTLS_REMEMBERED_PER_ANCHOR;
+
+    return apr_psprintf(p, "mtls:place:%s:%u", mtls_value_hex(p, anchor, MTLS_DIGEST_BYTES),
+                        place);
+}
+
+static void take_place(const mtls_store_t *store, apr_pool_t *p, const unsigned char *anchor,
+                       const unsigned char *leaf, apr_time_t expires)
+{
+    const char *key = place_key(p, anchor, leaf);
+    unsigned char holder[MTLS_DIGEST_BYTES];
+    unsigned int len = sizeof(holder);
+
+    if (store->get(store->baton, key, holder, &len) && len == sizeof(holder)) {
+        if (memcmp(holder, leaf, sizeof(holder)) == 0)
+            return;
+        store->remove(store->baton, leaf_key(p, holder));
+    }
+    store->put(store->baton, key, leaf, MTLS_DIGEST_BYTES, expires);
+}
+
+/* Append one certificate; 0 when the record would become too large. */
+static int append(unsigned char *record, unsigned int *used, X509 *x)
+{
+    int len = i2d_X509(x, NULL);
+    unsigned char *at = record + *used + 3;
+
+    if (len <= 0 || (unsigned int)len > MTLS_MAX_REMEMBERED_BYTES - *used - 3)
+        return 0;
+    at[-3] = (unsigned char)(len >> 16);
+    at[-2] = (unsigned char)(len >> 8);
+    at[-1] = (unsigned char)len;
+    i2d_X509(x, &at);
+    *used += 3 + (unsigned int)len;
+    return *used + 3 <= MTLS_MAX_REMEMBERED_BYTES;
+}
+
+static void write_header(unsigned char *record, apr_time_t now)
+{
+    apr_uint32_t seconds = (apr_uint32_t)apr_time_sec(now);
+
+    record[0] = FORMAT;
+    record[1] = (unsigned char)(seconds >> 24);
+    record[2] = (unsigned char)(seconds >> 16);
+    record[3] = (unsigned char)(seconds >> 8);
+    record[4] = (unsigned char)seconds;
+}
+
+/* Whether the cache holds the same certificates, written not long ago. */
+static int is_fresh(const mtls_store_t *store, apr_pool_t *p, const char *key,
+                    const unsigned char *record, unsigned int used, apr_time_t now)
+{
+    unsigned char *old = apr_palloc(p, MTLS_MAX_REMEMBERED_BYTES);
+    unsigned int len = MTLS_MAX_REMEMBERED_BYTES;
+    apr_time_t written;
+
+    if (!store->get(store->baton, key, old, &len) || len != used || old[0] != FORMAT)
+        return 0;
+    written = apr_time_from_sec((apr_time_t)old[1] << 24 | (apr_time_t)old[2] << 16 |
+                                (apr_time_t)old[3] << 8 | (apr_time_t)old[4]);
+    return written <= now && now - written < RENEW_AFTER &&
+           memcmp(old + HEADER_BYTES, record + HEADER_BYTES, used - HEADER_BYTES) == 0;
+}
+
+void mtls_remember(const mtls_store_t *store, apr_pool_t *p, const STACK_OF(X509) *verified,
+                   const STACK_OF(X509) *sent, apr_time_t now, apr_time_t valid_until)
+{
+    unsigned char leaf[MTLS_DIGEST_BYTES], anchor[MTLS_DIGEST_BYTES], spki[MTLS_DIGEST_BYTES];
+    unsigned char *record = apr_palloc(p, MTLS_MAX_REMEMBERED_BYTES);
+    apr_time_t expires = valid_until - now < KEEP_FOR ? valid_until : now + KEEP_FOR;
+    unsigned int used = HEADER_BYTES;
+    const char *key;
+    int i, last = sk_X509_num(verified) - 1, kept = 0;
+
+    write_header(record, now);
+    for (i = 1; i < last; i++) {
+        if (!mtls_chain_contains(sent, sk_X509_value(verified, i)))
+            continue;
+        if (++kept > MTLS_MAX_REMEMBERED_CERTIFICATES ||
+            !append(record, &used, sk_X509_value(verified, i)))
+            return;
+    }
+    if (!kept || !mtls_x509_digests(sk_X509_value(verified, 0), leaf, spki) ||
+        !mtls_x509_digests(sk_X509_value(verified, last), anchor, spki))
+        return;
+    key = leaf_key(p, leaf);
+    if (is_fresh(store, p, key, record, used, now))
+        return;
+    take_place(store, p, anchor, leaf, expires);
+    store->put(store->baton, key, record, used, expires);
+}
+
+static X509 *read_certificate(const unsigned char **at, const unsigned char *end)
+{
+    const unsigned char *der;
+    long len;
+    X509 *x;
+
+    if (end - *at < 3)
+        return NULL;
+    len = (long)(*at)[0] << 16 | (long)(*at)[1] << 8 | (long)(*at)[2];
+    der = *at + 3;
+    if (len > end - der)
+        return NULL;
+    *at = der + len;
+    x = d2i_X509(NULL, &der, len);
+    if (x && der != *at) {
+        X509_free(x);
+        x = NULL;
+    }
+    return x;
+}
+
+STACK_OF(X509) *mtls_recall(const mtls_store_t *store, apr_pool_t *p, const unsigned char *sha256)
+{
+    unsigned char *record = apr_palloc(p, MTLS_MAX_REMEMBERED_BYTES);
+    unsigned int len = MTLS_MAX_REMEMBERED_BYTES;
+    const unsigned char *at = record + HEADER_BYTES;
+    STACK_OF(X509) *found;
+    X509 *x = NULL;
+
+    if (!store->get(store->baton, leaf_key(p, sha256), record, &len) || len < HEADER_BYTES ||
+        len > MTLS_MAX_REMEMBERED_BYTES || record[0] != FORMAT)
+        return NULL;
+    found = sk_X509_new_null();
+    while (found && at < record + len) {
+        x = read_certificate(&at, record + len);
+        if (!x || sk_X509_num(found) >= MTLS_MAX_REMEMBERED_CERTIFICATES || !sk_X509_push(found, x)) {
+            X509_free(x);
+            sk_X509_pop_free(found, X509_free);
+            found = NULL;
+        }
+    }
+    ERR_clear_error();
+    return found;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+/* Intermediates a client sent in a full handshake, remembered for exactly its leaf, so that a
+ * resumed session - which carries the leaf only - is judged alike in any child. What is remembered
+ * helps to build a chain and is never trusted: it is verified anew like any certificate a client
+ * sends, so a cache that somebody else can write changes no verdict to "good". */
+
+#ifndef MTLS_PKI_REMEMBERED_H
+#define MTLS_PKI_REMEMBERED_H
+
+#include <openssl/x509.h>
+
+#include "policy/facts.h"
+
+/* A cache shared by all children. Every function may be called by any thread. */
+typedef struct mtls_store_t {
+    void *baton;
+    /* Fill `data` with at most *len bytes; *len gets how many there are. 0: no such entry. */
+    int (*get)(void *baton, const char *key, unsigned char *data, unsigned int *len);
+    void (*put)(void *baton, const char *key, const unsigned char *data, unsigned int len,
+                apr_time_t expires);
+    void (*remove)(void *baton, const char *key);
+} mtls_store_t;
+
+/* Remember those of `verified` (leaf to anchor) that only the client sent, when there are any. */
+void mtls_remember(const mtls_store_t *store, apr_pool_t *p, const STACK_OF(X509) *verified,
+                   const STACK_OF(X509) *sent, apr_time_t now, apr_time_t valid_until);
+
+/* What is remembered for the leaf with this SHA-256; the caller frees it. NULL: nothing. */
+STACK_OF(X509) *mtls_recall(const mtls_store_t *store, apr_pool_t *p, const unsigned char *sha256);
+
+#endif

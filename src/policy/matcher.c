@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+#include "policy/matcher.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include "policy/glob.h"
+#include "policy/limits.h"
+#include "policy/spiffe.h"
+
+typedef enum form_t {
+    FORM_NONE = 0,
+    FORM_EXACT,
+    FORM_EQI,
+    FORM_PREFIX,
+    FORM_SUFFIX,
+    FORM_GLOB,
+    FORM_REGEX,
+    FORM_NETWORK,
+    FORM_SPIFFE_CHILD,       /* text is "spiffe://td/path/", one more segment */
+    FORM_SPIFFE_DESCENDANTS, /* one or more segments */
+    FORM_LIST,
+    FORM_PATTERNS
+} form_t;
+
+struct mtls_matcher_t {
+    form_t form;
+    mtls_span_t text;
+    mtls_span_t reversed; /* FORM_EXACT of a name */
+    const mtls_glob_t *glob;
+    pcre2_code *regex;
+    pcre2_match_context *limits;
+    const mtls_value_list_t *list;
+    const apr_array_header_t *patterns; /* of mtls_matcher_t * */
+};
+
+/* ---- regular expressions ---- */
+
+/* malloc, not the pool: matching allocates with what compiling was given, in any thread. */
+static apr_status_t free_regex(void *matcher)
+{
+    mtls_matcher_t *m = matcher;
+
+    pcre2_code_free(m->regex);
+    pcre2_match_context_free(m->limits);
+    return APR_SUCCESS;
+}
+
+static const char *parse_regex(mtls_parse_env_t *env, mtls_kind_t kind, const char *text,
+                               mtls_matcher_t *m)
+{
+    /* ENDANCHORED and ANCHORED hold over all alternatives, whatever parentheses the pattern has;
+     * wrapping it into text would not. */
+    uint32_t options = PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_DOLLAR_ENDONLY | PCRE2_UTF |
+                       PCRE2_NEVER_BACKSLASH_C;
+    PCRE2_UCHAR message[256] = "out of memory";
+    PCRE2_SIZE at = 0;
+    int error = 0;
+
+    apr_pool_cleanup_register(env->p, m, free_regex, apr_pool_cleanup_null);
+    if ((m->limits = pcre2_match_context_create(NULL)) == NULL)
+        return "out of memory";
+    if (kind == MTLS_KIND_DNS)
+        options |= PCRE2_CASELESS;
+    m->regex = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, options, &error, &at, NULL);
+    if (!m->regex) {
+        pcre2_get_error_message(error, message, sizeof(message));
+        return apr_psprintf(env->p, "regular expression: %s at character %d", (char *)message,
+                            (int)at + 1);
+    }
+    pcre2_set_match_limit(m->limits, MTLS_REGEX_MATCH_LIMIT);
+    pcre2_set_depth_limit(m->limits, MTLS_REGEX_DEPTH_LIMIT);
+    pcre2_set_heap_limit(m->limits, MTLS_REGEX_HEAP_KIB);
+    m->form = FORM_REGEX;
+    return NULL;
+}
+
+static mtls_match_t test_regex(const mtls_matcher_t *m, mtls_span_t value)
+{
+    pcre2_match_data *found = pcre2_match_data_create(1, NULL);
+    int rc;
+
+    if (!found)
+        return MTLS_MATCHED_UNKNOWN;
+    rc = pcre2_match(m->regex, (PCRE2_SPTR)value.data, value.len, 0, 0, found, m->limits);
+    pcre2_match_data_free(found);
+    if (rc >= 0)
+        return MTLS_MATCHED_YES;
+    return rc == PCRE2_ERROR_NOMATCH ? MTLS_MATCHED_NO : MTLS_MATCHED_UNKNOWN;
+}
+
+/* ---- forms of text ---- */
+
+/* "https://a.example" would also begin "https://a.example.evil/". */
+static const char *check_uri_prefix(const char *text)
+{
+    const char *authority = strstr(text, "://");
+    const char *colon = strchr(text, ':');
+
+    if (authority && authority + 1 == colon + 1) {
+        const char *slash = strchr(authority + 3, '/');
+        return slash && slash > authority + 3
+                   ? NULL
+                   : "a prefix of a URI must reach past the \"/\" that ends its authority";
+    }
+    if (colon && colon[1] && colon[1] != '/')
+        return NULL;
+    return "a prefix of a URI must reach past the \"/\" that ends its authority";
+}
+
+static const char *parse_prefix(mtls_parse_env_t *env, mtls_kind_t kind, const char *text,
+                                mtls_matcher_t *m)
+{
+    m->form = FORM_PREFIX;
+    m->text = mtls_value_fold(env->p, kind, mtls_span_of(text));
+    if (!*text)
+        return "the prefix is empty";
+    return kind == MTLS_KIND_URI ? check_uri_prefix(text) : NULL;
+}
+
+static const char *parse_suffix(mtls_parse_env_t *env, mtls_kind_t kind, const char *text,
+                                mtls_matcher_t *m)
+{
+    m->form = FORM_SUFFIX;
+    m->text = mtls_value_fold(env->p, kind == MTLS_KIND_EMAIL ? MTLS_KIND_DNS : kind,
+                              mtls_span_of(text));
+    if (!*text)
+        return "the suffix is empty";
+    if (kind == MTLS_KIND_DNS && *text != '.')
+        return "a suffix of a DNS name starts with \".\"";
+    if (kind == MTLS_KIND_EMAIL && *text != '.' && *text != '@')
+        return "a suffix of an email address starts with \"@\" or \".\"";
+    return NULL;
+}
+
+static const char *parse_eqi(mtls_parse_env_t *env, mtls_kind_t kind, const char *text,
+                             mtls_matcher_t *m)
+{
+    (void)kind;
+    m->form = FORM_EQI;
+    m->text = mtls_value_fold(env->p, MTLS_KIND_DNS, mtls_span_of(text));
+    return NULL;
+}
+
+static const char *parse_glob(mtls_parse_env_t *env, mtls_kind_t kind, const char *text,
+                              mtls_matcher_t *m)
+{
+    mtls_glob_t *glob = NULL;
+    const char *error =
+        mtls_glob_parse(env->p, mtls_value_fold(env->p, kind, mtls_span_of(text)), &glob);
+
+    m->form = FORM_GLOB;
+    m->glob = glob;
+    return error;
+}
+
+/* ---- lists ---- */
+
+typedef struct list_reader_t {
+    mtls_parse_env_t *env;
+    mtls_kind_t kind;
+    mtls_value_list_t *list;
+    apr_array_header_t *patterns;
+} list_reader_t;
+
+static const char *add_value(void *baton, const char *line)
+{
+    list_reader_t *in = baton;
+    mtls_span_t value;
+    const char *error =
+        mtls_value_parse(in->env->p, in->kind, line, in->env->oid_of, &value, NULL);
+
+    if (error)
+        return apr_psprintf(in->env->p, "\"%s\": %s", line, error);
+    mtls_value_list_add(in->list, value);
+    return NULL;
+}
+
+static const char *parse_list(mtls_parse_env_t *env, mtls_kind_t kind, const char *path,
+                              mtls_matcher_t *m, int *empty)
+{
+    list_reader_t in = {env, kind, mtls_value_list_make(env->p, kind), NULL};
+    apr_size_t len = 0;
+    char *text = NULL;
+    const char *error = env->read_file(env, path, &text, &len);
+
+    if (error)
+        return error;
+    if ((error = mtls_lines_walk(env->p, text, len, add_value, &in)) != NULL)
+        return apr_psprintf(env->p, "%s %s", path, error);
+    m->form = FORM_LIST;
+    m->list = in.list;
+    *empty = mtls_value_list_count(in.list) == 0;
+    return NULL;
+}
+
+static const char *add_pattern(void *baton, const char *line)
+{
+    list_reader_t *in = baton;
+    mtls_matcher_t *m = NULL;
+    const char *error;
+    int empty = 0;
+
+    if (strncmp(line, "patterns:", 9) == 0)
+        return "a patterns: file cannot name another one";
+    if (in->patterns->nelts >= MTLS_MAX_PATTERN_LINES)
+        return apr_psprintf(in->env->p, "more than %d patterns; use file: for exact values",
+                            MTLS_MAX_PATTERN_LINES);
+    error = mtls_matcher_parse(in->env, in->kind, line, &m, &empty);
+    if (error)
+        return apr_psprintf(in->env->p, "\"%s\": %s", line, error);
+    if (!empty)
+        APR_ARRAY_PUSH(in->patterns, mtls_matcher_t *) = m;
+    return NULL;
+}
+
+static const char *parse_patterns(mtls_parse_env_t *env, mtls_kind_t kind, const char *path,
+                                  mtls_matcher_t *m, int *empty)
+{
+    list_reader_t in = {env, kind, NULL, apr_array_make(env->p, 16, sizeof(mtls_matcher_t *))};
+    apr_size_t len = 0;
+    char *text = NULL;
+    const char *error = env->read_file(env, path, &text, &len);
+
+    if (error)
+        return error;
+    if ((error = mtls_lines_walk(env->p, text, len, add_pattern, &in)) != NULL)
+        return apr_psprintf(env->p, "%s %s", path, error);
+    m->form = FORM_PATTERNS;
+    m->patterns = in.patterns;
+    *empty = in.patterns->nelts == 0;
+    return NULL;
+}
+
+/* ---- the other kinds ---- */
+
+static const char *parse_spiffe(mtls_parse_env_t *env, const char *text, mtls_matcher_t *m)
+{
+    mtls_span_t domain, id = mtls_span_of(text);
+    const char *error = mtls_spiffe_parse(id, 1, &domain);
+
+    (void)env;
+    m->form = FORM_EXACT;
+    m->text = id;
+    if (error == NULL && mtls_span_ends(id, mtls_span_of("/**"))) {
+        m->form = FORM_SPIFFE_DESCENDANTS;
+        m->text.len -= 2;
+    } else if (error == NULL && mtls_span_ends(id, mtls_span_of("/*"))) {
+        m->form = FORM_SPIFFE_CHILD;
+        m->text.len -= 1;
+    }
+    return error;
+}
+
+static const char *parse_certificates(mtls_parse_env_t *env, const char *path, mtls_matcher_t *m)
+{
+    apr_array_header_t *digests = apr_array_make(env->p, 4, sizeof(mtls_span_t));
+    mtls_value_list_t *list = mtls_value_list_make(env->p, MTLS_KIND_CERTIFICATE);
+    const char *error = env->read_certificates(env, path, digests);
+    int i;
+
+    for (i = 0; i < digests->nelts; i++)
+        mtls_value_list_add(list, APR_ARRAY_IDX(digests, i, mtls_span_t));
+    m->form = FORM_LIST;
+    m->list = list;
+    return error;
+}
+
+static const char *parse_exact(mtls_parse_env_t *env, mtls_kind_t kind, const char *text,
+                               mtls_matcher_t *m)
+{
+    if (kind == MTLS_KIND_SPIFFE)
+        return parse_spiffe(env, text, m);
+    if (kind == MTLS_KIND_CERTIFICATE)
+        return parse_certificates(env, text, m);
+    m->form = kind == MTLS_KIND_IP ? FORM_NETWORK : FORM_EXACT;
+    return mtls_value_parse(env->p, kind, text, env->oid_of, &m->text, &m->reversed);
+}
+
+static const struct {
+    const char *name;
+    const char *(*parse)(mtls_parse_env_t *env, mtls_kind_t kind, const char *text,
+                         mtls_matcher_t *m);
+} text_forms[] = {
+    {"eqi:", parse_eqi},   {"prefix:", parse_prefix}, {"suffix:", parse_suffix},
+    {"glob:", parse_glob}, {"regex:", parse_regex},
+};
+
+static const char *parse_form(mtls_parse_env_t *env, mtls_kind_t kind, const char *text,
+                              mtls_matcher_t *m, int *empty)
+{
+    apr_size_t i;
+
+    if (strncmp(text, "eq:", 3) == 0)
+        return parse_exact(env, kind, text + 3, m);
+    if (kind != MTLS_KIND_CERTIFICATE && strncmp(text, "file:", 5) == 0)
+        return parse_list(env, kind, text + 5, m, empty);
+    if (kind != MTLS_KIND_CERTIFICATE && strncmp(text, "patterns:", 9) == 0)
+        return parse_patterns(env, kind, text + 9, m, empty);
+    for (i = 0; i < sizeof(text_forms) / sizeof(text_forms[0]); i++) {
+        apr_size_t n = strlen(text_forms[i].name);
+        if (strncmp(text, text_forms[i].name, n) != 0)
+            continue;
+        if (!mtls_kind_is_text(kind))
+            return apr_psprintf(env->p, "this attribute is compared exactly and takes no %s",
+                                text_forms[i].name);
+        return text_forms[i].parse(env, kind, text + n, m);
+    }
+    return parse_exact(env, kind, text, m);
+}
+
+const char *mtls_matcher_parse(mtls_parse_env_t *env, mtls_kind_t kind, const char *text,
+                               mtls_matcher_t **matcher, int *empty)
+{
+    *matcher = apr_pcalloc(env->p, sizeof(**matcher));
+    *empty = 0;
+    return parse_form(env, kind, text, *matcher, empty);
+}
+
+/* ---- testing ---- */
+
+static int equal_ignoring_case(mtls_span_t value, mtls_span_t lower)
+{
+    apr_size_t i;
+
+    if (value.len != lower.len)
+        return 0;
+    for (i = 0; i < value.len; i++) {
+        if (mtls_ascii_lower(value.data[i]) != lower.data[i])
+            return 0;
+    }
+    return 1;
+}
+
+static int in_network(mtls_span_t network, mtls_span_t address)
+{
+    char masked[MTLS_NETWORK_BYTES];
+
+    if (address.len + 2 != network.len)
+        return 0;
+    mtls_value_network(address, (unsigned char)network.data[1], masked);
+    return memcmp(masked, network.data, network.len) == 0;
+}
+
+static int below_path(mtls_span_t parent, mtls_span_t id, int one_segment)
+{
+    if (id.len <= parent.len || !mtls_span_starts(id, parent))
+        return 0;
+    return !one_segment || !memchr(id.data + parent.len, '/', id.len - parent.len);
+}
+
+static mtls_match_t test_patterns(const mtls_matcher_t *m, mtls_span_t value)
+{
+    mtls_match_t found = MTLS_MATCHED_NO;
+    int i;
+
+    for (i = 0; i < m->patterns->nelts; i++) {
+        switch (mtls_matcher_test(APR_ARRAY_IDX(m->patterns, i, mtls_matcher_t *), value)) {
+        case MTLS_MATCHED_YES:
+            return MTLS_MATCHED_YES;
+        case MTLS_MATCHED_NO:
+            break;
+        default:
+            found = MTLS_MATCHED_UNKNOWN;
+        }
+    }
+    return found;
+}
+
+static mtls_match_t answer(int yes)
+{
+    return yes ? MTLS_MATCHED_YES : MTLS_MATCHED_NO;
+}
+
+static mtls_match_t test_glob(const mtls_matcher_t *m, mtls_span_t value)
+{
+    int found = mtls_glob_test(m->glob, value);
+
+    return found < 0 ? MTLS_MATCHED_UNKNOWN : answer(found);
+}
+
+mtls_match_t mtls_matcher_test(const mtls_matcher_t *m, mtls_span_t value)
+{
+    switch (m->form) {
+    case FORM_EXACT:
+        return answer(mtls_span_equal(value, m->text));
+    case FORM_EQI:
+        return answer(equal_ignoring_case(value, m->text));
+    case FORM_PREFIX:
+        return answer(mtls_span_starts(value, m->text));
+    case FORM_SUFFIX:
+        return answer(value.len > m->text.len && mtls_span_ends(value, m->text));
+    case FORM_GLOB:
+        return test_glob(m, value);
+    case FORM_REGEX:
+        return test_regex(m, value);
+    case FORM_NETWORK:
+        return answer(in_network(m->text, value));
+    case FORM_SPIFFE_CHILD:
+        return answer(below_path(m->text, value, 1));
+    case FORM_SPIFFE_DESCENDANTS:
+        return answer(below_path(m->text, value, 0));
+    case FORM_LIST:
+        return answer(mtls_value_list_has(m->list, value));
+    case FORM_PATTERNS:
+        return test_patterns(m, value);
+    default:
+        return MTLS_MATCHED_UNKNOWN;
+    }
+}
+
+int mtls_matcher_is_reversed(const mtls_matcher_t *m, mtls_span_t value)
+{
+    return m->form == FORM_EXACT && m->reversed.len > 0 && mtls_span_equal(m->reversed, value);
+}

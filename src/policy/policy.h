@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+/* A policy: rules in order, judged against the evidence. The only place that grants. */
+
+#ifndef MTLS_POLICY_POLICY_H
+#define MTLS_POLICY_POLICY_H
+
+#include "policy/rule.h"
+
+typedef struct mtls_policy_t {
+    const char *name;          /* NULL: what sections say directly */
+    apr_array_header_t *rules; /* const mtls_rule_t *, in the order of configuration */
+    int depends_on_request;
+} mtls_policy_t;
+
+/* What the rules that do not depend on the request said, for a connection to remember. Zeroed, it
+ * is a refusal. */
+typedef struct mtls_verdict_t {
+    mtls_result_t result;
+    int failed_at; /* index of the rule that refused, or the number of rules */
+} mtls_verdict_t;
+
+mtls_policy_t *mtls_policy_make(apr_pool_t *p, const char *name);
+void mtls_policy_add(mtls_policy_t *policy, const mtls_rule_t *rule);
+
+/* Judge everything but the rules that depend on the request. Thread-safe; allocates nothing. */
+void mtls_policy_judge(const mtls_policy_t *policy, const mtls_evidence_t *evidence,
+                       const mtls_judge_t *judge, mtls_verdict_t *verdict);
+
+/* The final result for one request: `verdict` is what mtls_policy_judge said, not older than its
+ * valid_until. Only for policies that depend on the request does this do any work. */
+void mtls_policy_finish(const mtls_policy_t *policy, const mtls_evidence_t *evidence,
+                        const mtls_judge_t *judge, const mtls_verdict_t *verdict,
+                        mtls_result_t *result);
+
+/* Whether a rule ties certificates to one of several anchors. */
+int mtls_policy_binds_issuer(const mtls_policy_t *policy);
+
+#endif
