@@ -27,7 +27,9 @@ static void set_variable(mtls_request_t *rq, const char *name, const char *value
     rq->variable_count++;
 }
 
-static void describe(mtls_request_t *rq, const char *verdict, mtls_reason_t reason)
+/* Give the request a verdict (NULL: none), and its variables at once: httpd itself may refuse the
+ * request later, before fixups. */
+static void describe(request_rec *r, mtls_request_t *rq, const char *verdict, mtls_reason_t reason)
 {
     const mtls_decision_t *d = &rq->here.decision;
 
@@ -39,6 +41,14 @@ static void describe(mtls_request_t *rq, const char *verdict, mtls_reason_t reas
     set_variable(rq, "MTLS_RULE", d->rule && reason == d->reason ? mtls_rule_text(d->rule) : NULL);
     set_variable(rq, "MTLS_POLICY", verdict ? d->names : NULL);
     set_variable(rq, "MTLS_REPORT", rq->here.report);
+    mtls_export_variables(r, rq);
+}
+
+void mtls_access_describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged)
+{
+    rq->here.decision = judged->decision;
+    describe(r, rq, judged->decision.reason == MTLS_OK ? mtls_verdict_allow : mtls_verdict_deny,
+             judged->decision.reason);
 }
 
 /* ---- refusing ---- */
@@ -60,7 +70,6 @@ static int status_of(const mtls_request_t *rq, request_rec *r)
 
 static int refuse(request_rec *r, mtls_request_t *rq)
 {
-    mtls_export_variables(r, rq);
     if (!rq->logged)
         mtls_log_refusal(r, rq);
     rq->logged = 1;
@@ -73,7 +82,7 @@ static int refuse(request_rec *r, mtls_request_t *rq)
 int mtls_access_refuse(request_rec *r, mtls_request_t *rq, mtls_reason_t reason)
 {
     rq->granted = NULL;
-    describe(rq, mtls_verdict_deny, reason);
+    describe(r, rq, mtls_verdict_deny, reason);
     return refuse(r, rq);
 }
 
@@ -106,6 +115,7 @@ mtls_request_t *mtls_access_judge(request_rec *r)
         return rq;
     rq->dir = dir;
     rq->granted = NULL;
+    rq->verdict = NULL;
     rq->merged = mtls_merged_of(r);
     if (!rq->merged || rq->merged->mode == MTLS_MODE_OFF) {
         memset(&rq->here, 0, sizeof(rq->here));
@@ -139,19 +149,26 @@ static int check_deferred(request_rec *r, mtls_request_t *rq)
     return mtls_access_refuse(r, rq, chain.decision.reason);
 }
 
-/* Whether Require mtls or mtls-policy had its say, for this request or the one it was redirected
- * from under the same configuration (httpd then skips authorization). */
-static int authz_was_consulted(const request_rec *r, const mtls_request_t *rq)
+/* Whether Require mtls or mtls-policy had its say under this configuration, for this request or
+ * the one it comes from (httpd then skips authorization). */
+static int authz_was_consulted(const request_rec *r)
 {
-    const request_rec *from = r->prev ? r->prev : r->main;
-    const mtls_request_t *before;
+    const ap_conf_vector_t *config = r->per_dir_config;
+    const mtls_request_t *rq;
 
-    if (rq->authz_consulted)
-        return 1;
-    if (!from || from->per_dir_config != r->per_dir_config)
-        return 0;
-    before = mtls_request_peek(from);
-    return before && authz_was_consulted(from, before);
+    for (; r; r = r->prev ? r->prev : r->main) {
+        rq = mtls_request_peek(r);
+        if (rq && (rq->consulted_for == config || rq->consulted_for_sub == config))
+            return 1;
+    }
+    return 0;
+}
+
+void mtls_access_consulted(request_rec *r)
+{
+    mtls_request_of(r)->consulted_for = r->per_dir_config;
+    if (r->main) /* whose place this sub-request may take (DirectoryIndex) */
+        mtls_request_of(r->main)->consulted_for_sub = r->per_dir_config;
 }
 
 /* The mode decides what a refusal means. The result is OK for a request that may go on. */
@@ -161,20 +178,20 @@ static int apply_mode(request_rec *r, mtls_request_t *rq, mtls_reason_t reason, 
     case MTLS_MODE_OPTIONAL:
         if (reason != MTLS_NO_CERTIFICATE)
             return mtls_access_refuse(r, rq, reason);
-        describe(rq, mtls_verdict_allow, reason); /* as nobody */
+        describe(r, rq, mtls_verdict_allow, reason); /* as nobody */
         return OK;
     case MTLS_MODE_REPORT:
         if (reason == MTLS_INTERNAL_ERROR)
             return mtls_access_refuse(r, rq, reason);
-        describe(rq, mtls_verdict_report, reason);
+        describe(r, rq, mtls_verdict_report, reason);
         if (!rq->logged)
             mtls_log_refusal(r, rq);
         rq->logged = 1;
         return OK;
     case MTLS_MODE_AUTHZ:
-        if (last_chance && !authz_was_consulted(r, rq))
+        if (last_chance && !authz_was_consulted(r))
             return mtls_access_refuse(r, rq, reason);
-        describe(rq, mtls_verdict_deny, reason);
+        describe(r, rq, mtls_verdict_deny, reason);
         return OK;
     default:
         return mtls_access_refuse(r, rq, reason);
@@ -192,7 +209,7 @@ static int enforce(request_rec *r, int last_chance)
         return status;
     if (!rq->merged || !rq->merged->under_policy) {
         if (!rq->verdict)
-            describe(rq, NULL, MTLS_INTERNAL_ERROR);
+            describe(r, rq, NULL, MTLS_INTERNAL_ERROR);
         return DECLINED;
     }
     reason = mtls_access_reason(rq);
@@ -200,9 +217,9 @@ static int enforce(request_rec *r, int last_chance)
         status = apply_mode(r, rq, reason, last_chance);
         return status == OK ? DECLINED : status;
     }
-    describe(rq, mtls_verdict_allow, MTLS_OK);
     if (!rq->granted)
         mtls_access_grant(rq, &rq->here);
+    describe(r, rq, mtls_verdict_allow, MTLS_OK);
     return DECLINED;
 }
 
@@ -217,19 +234,29 @@ int mtls_access_post_read_request(request_rec *r)
 /* TRACE and "OPTIONS *" are answered before any access checker runs, and without fixups. */
 int mtls_access_translate_name(request_rec *r)
 {
-    int status;
-
-    if (r->method_number != M_TRACE &&
-        (r->method_number != M_OPTIONS || strcmp(r->uri, "*") != 0))
-        return DECLINED;
-    if ((status = enforce(r, 1)) == DECLINED)
-        mtls_export_variables(r, mtls_request_of(r));
-    return status;
+    if (r->method_number == M_TRACE ||
+        (r->method_number == M_OPTIONS && strcmp(r->uri, "*") == 0))
+        return enforce(r, 1);
+    return DECLINED;
 }
 
 int mtls_access_checker(request_rec *r)
 {
     return enforce(r, 0);
+}
+
+/* httpd skips authorization for a request that comes from one with the same configuration: what
+ * Require mtls-policy granted there holds here. */
+static void inherit_grant(request_rec *r, mtls_request_t *rq)
+{
+    const request_rec *from = r->prev ? r->prev : r->main;
+    const mtls_request_t *before = from ? mtls_request_peek(from) : NULL;
+
+    if (rq->granted || !before || !before->granted || before->verdict == mtls_verdict_deny ||
+        from->per_dir_config != r->per_dir_config || rq->verdict)
+        return;
+    mtls_access_describe(r, rq, before->granted);
+    mtls_access_grant(rq, before->granted);
 }
 
 /* `Satisfy Any` ignores a refusal of the access checker, and httpd skips it for sub-requests and
@@ -242,7 +269,7 @@ int mtls_access_fixups_first(request_rec *r)
     if (status != DECLINED)
         return status;
     rq = mtls_request_of(r);
-    mtls_export_variables(r, rq);
+    inherit_grant(r, rq);
     if (rq->granted && !r->user && rq->merged && rq->merged->user && rq->here.exports)
         r->user = (char *)rq->here.exports->user;
     return DECLINED;
@@ -252,7 +279,11 @@ int mtls_access_fixups_last(request_rec *r)
 {
     mtls_request_t *rq = mtls_request_of(r);
     const mtls_request_t *refused = mtls_request_refused(r->prev);
+    int status;
 
+    /* DirectoryIndex lets a sub-request take this one's place meanwhile. */
+    if (rq->dir != mtls_dir_of(r) && (status = enforce(r, 1)) != DECLINED)
+        return status;
     /* An error page tells why its request was refused, not how the page itself was judged. */
     mtls_export_variables(r, refused ? refused : rq);
     mtls_export_guard_trailers(r);

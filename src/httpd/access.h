@@ -26,6 +26,12 @@ void mtls_access_grant(mtls_request_t *rq, const mtls_judged_t *judged);
 /* What this location's policies said, and MTLSUser with them; MTLS_OK only under a policy. */
 mtls_reason_t mtls_access_reason(const mtls_request_t *rq);
 
+/* Require mtls or mtls-policy has been evaluated. */
+void mtls_access_consulted(request_rec *r);
+
+/* Let a location without policies of its own have the verdict of a required one. */
+void mtls_access_describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged);
+
 /* Refuse the request: its variables, its one log line, its connection where that must not go on.
  * Returns the status to answer with. */
 int mtls_access_refuse(request_rec *r, mtls_request_t *rq, mtls_reason_t reason);

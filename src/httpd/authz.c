@@ -22,7 +22,7 @@ static authz_status check_mtls(request_rec *r, const char *line, const void *par
 
     (void)line;
     (void)parsed;
-    rq->authz_consulted = 1;
+    mtls_access_consulted(r);
     if (mtls_access_reason(rq) != MTLS_OK)
         return AUTHZ_DENIED;
     mtls_access_grant(rq, &rq->here);
@@ -48,16 +48,18 @@ static authz_status check_policy(request_rec *r, const char *line, const void *p
     int i;
 
     (void)line;
-    rq->authz_consulted = 1;
+    mtls_access_consulted(r);
     for (i = 0; i < names->nelts; i++) {
         const mtls_require_t *require = APR_ARRAY_IDX(names, i, const mtls_require_t *);
         if (!require->merged) /* unresolved: the check of the configuration did not run */
             continue;
         mtls_verdict_judge(r, require->merged, judged);
-        if (judged->decision.reason == MTLS_OK) {
+        if (judged->decision.reason == MTLS_OK)
             mtls_access_grant(rq, judged);
+        if (!rq->merged || !rq->merged->under_policy)
+            mtls_access_describe(r, rq, judged);
+        if (judged->decision.reason == MTLS_OK)
             return AUTHZ_GRANTED;
-        }
     }
     return AUTHZ_DENIED;
 }

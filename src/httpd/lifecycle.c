@@ -43,7 +43,7 @@ int mtls_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, ser
         return OK; /* the pass that only looks at the configuration */
     if ((rc = mtls_checks_start(ptemp, s)) != OK)
         return rc;
-    if (mtls_site()->sections->nelts == 0 && !mtls_site()->defers)
+    if (mtls_site_is_idle())
         return OK;
     return mtls_cache_open(pconf, s);
 }

@@ -32,7 +32,7 @@ int mtls_peer_pre_handshake(conn_rec *c, SSL *ssl, int is_proxy)
     apr_allocator_t *allocator;
     mtls_peer_t *peer;
 
-    if (is_proxy || c->outgoing || (mtls_site()->sections->nelts == 0 && !mtls_site()->defers))
+    if (is_proxy || c->outgoing || mtls_site_is_idle())
         return DECLINED;
     peer = apr_pcalloc(c->pool, sizeof(*peer));
     peer->ssl = ssl;
@@ -49,26 +49,52 @@ int mtls_peer_pre_handshake(conn_rec *c, SSL *ssl, int is_proxy)
     return DECLINED;
 }
 
+/* Remember what only the client sent while it is here: the session may be resumed, which carries
+ * the leaf only, before any request of this connection needs the chain. */
+static void remember_sent(apr_pool_t *p, const STACK_OF(X509) *verified, STACK_OF(X509) *sent)
+{
+    const mtls_store_t *cache = mtls_cache();
+
+    if (cache && verified && sk_X509_num(verified) > 2 && sent)
+        mtls_remember(cache, p, verified, sent, apr_time_now(), MTLS_FOREVER);
+}
+
 /* MTLSHandshake defer: the handshake takes any certificate whose key the client proved; whether it
  * is good is said at the request. The result left here is the truth about a good one, and for any
  * other the one error mod_ssl lets pass that no success can be mistaken for. */
+static void verify_deferred(apr_pool_t *p, const mtls_server_t *server, X509_STORE_CTX *ctx)
+{
+    STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(ctx);
+    mtls_chain_result_t result;
+
+    mtls_chain_verify(p, server->store, X509_STORE_CTX_get0_cert(ctx), sent, apr_time_now(),
+                      &result);
+    if (result.reason != MTLS_OK)
+        return;
+    remember_sent(p, result.verified, sent);
+    sk_X509_pop_free(result.verified, X509_free);
+    X509_STORE_CTX_set_error(ctx, X509_V_OK);
+}
+
+/* In place of X509_verify_cert(); without `defer` exactly that. */
 static int verify_in_handshake(X509_STORE_CTX *ctx, void *server_)
 {
     const mtls_server_t *server = server_;
-    mtls_chain_result_t result;
-    apr_pool_t *p;
+    int defers = server->handshake == MTLS_HANDSHAKE_DEFER, verified = 1;
+    apr_pool_t *p = NULL;
 
-    X509_STORE_CTX_set_error(ctx, X509_V_ERR_CERT_UNTRUSTED);
+    if (defers)
+        X509_STORE_CTX_set_error(ctx, X509_V_ERR_CERT_UNTRUSTED);
+    else
+        verified = X509_verify_cert(ctx);
     if (apr_pool_create(&p, NULL) != APR_SUCCESS)
-        return 1;
-    mtls_chain_verify(p, server->store, X509_STORE_CTX_get0_cert(ctx),
-                      X509_STORE_CTX_get0_untrusted(ctx), apr_time_now(), &result);
-    if (result.reason == MTLS_OK) {
-        sk_X509_pop_free(result.verified, X509_free);
-        X509_STORE_CTX_set_error(ctx, X509_V_OK);
-    }
+        return verified;
+    if (defers)
+        verify_deferred(p, server, ctx);
+    else if (verified == 1 && X509_STORE_CTX_get_error(ctx) == X509_V_OK)
+        remember_sent(p, X509_STORE_CTX_get0_chain(ctx), X509_STORE_CTX_get0_untrusted(ctx));
     apr_pool_destroy(p);
-    return 1;
+    return verified;
 }
 
 static apr_status_t free_store(void *store)
@@ -100,10 +126,11 @@ int mtls_peer_init_server(server_rec *s, apr_pool_t *p, int is_proxy, SSL_CTX *c
     }
     server->store = store;
     server->asks_for_certificate = (SSL_CTX_get_verify_mode(ctx) & SSL_VERIFY_PEER) != 0;
-    if (server->handshake == MTLS_HANDSHAKE_DEFER) {
-        SSL_CTX_set_cert_verify_callback(ctx, verify_in_handshake, server);
+    if (mtls_site_is_idle())
+        return DECLINED;
+    SSL_CTX_set_cert_verify_callback(ctx, verify_in_handshake, server);
+    if (server->handshake == MTLS_HANDSHAKE_DEFER)
         SSL_CTX_set_ex_data(ctx, defers_index(), server);
-    }
     return DECLINED;
 }
 
@@ -165,29 +192,36 @@ void mtls_peer_leave(mtls_peer_t *peer, request_rec *r)
         apr_thread_mutex_unlock(peer->lock);
 }
 
-/* Verify the chain with what the client sent, or what is remembered of it when it sent nothing (a
- * resumed session has the leaf only). */
+/* A resumed session has the leaf only: try with what is remembered of its full handshake. */
+static void verify_remembered(mtls_peer_t *peer, const mtls_trust_store_t *store, apr_time_t now,
+                              mtls_chain_result_t *result)
+{
+    const mtls_store_t *cache = mtls_cache();
+    STACK_OF(X509) *recalled;
+    apr_pool_t *p;
+
+    if (!cache || !peer->facts || apr_pool_create(&p, peer->p) != APR_SUCCESS)
+        return;
+    recalled = mtls_recall(cache, p, peer->facts->sha256);
+    if (recalled) {
+        mtls_chain_verify(peer->p, store, peer->leaf, recalled, now, result);
+        if (result->reason == MTLS_OK) /* sessions can be resumed for ever: keep what they need */
+            mtls_remember(cache, p, result->verified, recalled, now, result->valid_until);
+    }
+    sk_X509_pop_free(recalled, X509_free);
+    apr_pool_destroy(p);
+}
+
 static void verify_chain(mtls_peer_t *peer, const mtls_trust_store_t *store, apr_time_t now,
                          mtls_chain_result_t *result)
 {
     STACK_OF(X509) *sent = SSL_get_peer_cert_chain(peer->ssl);
-    STACK_OF(X509) *recalled = NULL;
-    const mtls_store_t *cache = mtls_cache();
-    apr_pool_t *p;
 
     mtls_chain_verify(peer->p, store, peer->leaf, sent, now, result);
-    if (!cache || apr_pool_create(&p, peer->p) != APR_SUCCESS)
-        return;
-    if (result->reason == MTLS_CHAIN_INCOMPLETE && !sent && peer->facts) {
-        recalled = mtls_recall(cache, p, peer->facts->sha256);
-        if (recalled)
-            mtls_chain_verify(peer->p, store, peer->leaf, recalled, now, result);
-    }
-    if (result->reason == MTLS_OK)
-        mtls_remember(cache, p, result->verified, sent ? sent : recalled, now,
-                      result->valid_until);
-    sk_X509_pop_free(recalled, X509_free);
-    apr_pool_destroy(p);
+    if (result->reason == MTLS_CHAIN_INCOMPLETE && !sent)
+        verify_remembered(peer, store, now, result);
+    sk_X509_pop_free(result->verified, X509_free);
+    result->verified = NULL;
 }
 
 static mtls_peer_chain_t *chain_for(mtls_peer_t *peer, const mtls_trust_store_t *store,
@@ -208,8 +242,6 @@ static mtls_peer_chain_t *chain_for(mtls_peer_t *peer, const mtls_trust_store_t 
     }
     chain->store = store;
     verify_chain(peer, store, now, &chain->result);
-    sk_X509_pop_free(chain->result.verified, X509_free);
-    chain->result.verified = NULL;
     return chain;
 }
 

@@ -23,7 +23,10 @@ typedef struct mtls_request_t {
     mtls_reason_t reason;         /* MTLS_REASON */
     const mtls_judged_t *granted; /* whose identity is exported and seen; NULL: nobody's */
     const char *granted_names;    /* the policies that granted it */
-    int authz_consulted;          /* Require mtls or mtls-policy was evaluated */
+    /* The configuration under which Require mtls or mtls-policy was evaluated, for this request and
+     * for its last sub-request. */
+    const ap_conf_vector_t *consulted_for;
+    const ap_conf_vector_t *consulted_for_sub;
     int logged;
     mtls_variable_t variables[MTLS_REQUEST_VARIABLES]; /* MTLS_VERDICT and those beside it */
     int variable_count;

@@ -12,6 +12,11 @@ mtls_site_t *mtls_site(void)
     return current;
 }
 
+int mtls_site_is_idle(void)
+{
+    return current->sections->nelts == 0 && current->requires->nelts == 0 && !current->defers;
+}
+
 static apr_status_t forget(void *unused)
 {
     (void)unused;

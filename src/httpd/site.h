@@ -39,6 +39,9 @@ typedef struct mtls_site_t {
 /* The site that is in force in this process. */
 mtls_site_t *mtls_site(void);
 
+/* Whether no directive asks anything of this module. */
+int mtls_site_is_idle(void);
+
 /* Begin a new one, in pre_config. */
 void mtls_site_begin(apr_pool_t *pconf);
 
