@@ -9,6 +9,7 @@
 #include <http_log.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <http_ssl.h>
 #include <mod_proxy.h>
 #include <mod_ssl_openssl.h>
 
@@ -37,6 +38,8 @@ static void register_hooks(apr_pool_t *p)
     /* mod_ssl. */
     APR_OPTIONAL_HOOK(ssl, init_server, mtls_peer_init_server, NULL, NULL, APR_HOOK_MIDDLE);
     APR_OPTIONAL_HOOK(ssl, pre_handshake, mtls_peer_pre_handshake, NULL, NULL, APR_HOOK_MIDDLE);
+
+    ap_hook_ssl_var_lookup(mtls_export_ssl_var, NULL, NULL, APR_HOOK_REALLY_FIRST);
 
     /* Request. Names are stripped before anybody can read them; the access checker comes after
      * mod_ssl's, whose renegotiation may bring the certificate. */

@@ -286,6 +286,7 @@ int mtls_access_fixups_last(request_rec *r)
         return status;
     /* An error page tells why its request was refused, not how the page itself was judged. */
     mtls_export_variables(r, refused ? refused : rq);
+    mtls_export_ajp(r, rq);
     mtls_export_guard_trailers(r);
     return mtls_export_headers(r, rq) == OK ? DECLINED : HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
 }

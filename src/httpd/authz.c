@@ -31,11 +31,11 @@ static authz_status check_mtls(request_rec *r, const char *line, const void *par
 
 static const char *parse_mtls(cmd_parms *cmd, const char *line, const void **parsed)
 {
-    (void)cmd;
     *parsed = NULL;
-    return *line ? "Require mtls takes no arguments; a named policy is required with "
-                   "Require mtls-policy NAME"
-                 : NULL;
+    if (!*line)
+        return NULL;
+    return apr_psprintf(cmd->pool, "Require mtls takes no arguments (\"%s\"); a named policy is "
+                                   "required with Require mtls-policy NAME", line);
 }
 
 /* ---- Require mtls-policy ---- */

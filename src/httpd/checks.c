@@ -3,6 +3,7 @@
 
 #include "httpd/checks.h"
 
+#include <http_core.h>
 #include <http_log.h>
 
 #include "httpd/conftree.h"
@@ -20,6 +21,18 @@ static int fail(server_rec *s, const char *where, const char *what)
     return FAILED;
 }
 
+/* To the console for `httpd -t`, where no log is open; else to the error log. */
+static void say_warnings(server_rec *s)
+{
+    const apr_array_header_t *warnings = mtls_site()->warnings;
+    int i;
+
+    for (i = 0; i < warnings->nelts; i++) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING | (s ? 0 : APLOG_STARTUP), 0, s, "mtls_policy: %s",
+                     APR_ARRAY_IDX(warnings, i, const char *));
+    }
+}
+
 /* ---- names ---- */
 
 static const char *policy_list(apr_pool_t *p)
@@ -34,10 +47,11 @@ static const char *policy_list(apr_pool_t *p)
     return names ? names : "none";
 }
 
-static int unknown_policy(apr_pool_t *p, server_rec *s, const char *where, const char *name)
+static int unknown_policy(apr_pool_t *p, server_rec *s, const char *where, const char *directive,
+                          const char *name)
 {
-    return fail(s, where, apr_psprintf(p, "there is no policy \"%s\"; there are: %s", name,
-                                       policy_list(p)));
+    return fail(s, where, apr_psprintf(p, "%s: there is no policy \"%s\"; there are: %s", directive,
+                                       name, policy_list(p)));
 }
 
 static int resolve_uses(apr_pool_t *p, server_rec *s, const apr_array_header_t *uses)
@@ -51,7 +65,7 @@ static int resolve_uses(apr_pool_t *p, server_rec *s, const apr_array_header_t *
             const char *name = APR_ARRAY_IDX(use->names, k, const char *);
             const mtls_policy_t *policy = mtls_site_policy(name);
             if (!policy)
-                return unknown_policy(p, s, use->where, name);
+                return unknown_policy(p, s, use->where, use->directive, name);
             APR_ARRAY_PUSH(use->policies, const mtls_policy_t *) = policy;
         }
     }
@@ -67,7 +81,8 @@ static int resolve_requires(apr_pool_t *p)
         mtls_require_t *require = APR_ARRAY_IDX(requires, i, mtls_require_t *);
         const mtls_policy_t *policy = mtls_site_policy(require->name);
         if (!policy)
-            return unknown_policy(p, require->server, require->where, require->name);
+            return unknown_policy(p, require->server, require->where, "Require mtls-policy",
+                                  require->name);
         require->merged = mtls_merged_single(policy);
     }
     return OK;
@@ -93,9 +108,9 @@ static const char *check_domain(void *baton, mtls_span_t domain)
             return NULL;
     }
     if (domain.len == 0)
-        return apr_psprintf(check->p, "a spiffe rule needs MTLSTrustDomain on %s", server);
-    return apr_psprintf(check->p, "the trust domain \"%.*s\" is not in the MTLSTrustDomain of %s: "
-                                  "its CAs may not vouch for it",
+        return apr_psprintf(check->p, "MTLSRequire spiffe needs MTLSTrustDomain on %s", server);
+    return apr_psprintf(check->p, "MTLSRequire spiffe: the trust domain \"%.*s\" is not in the "
+                                  "MTLSTrustDomain of %s: its CAs may not vouch for it",
                         (int)domain.len, domain.data, server);
 }
 
@@ -105,7 +120,7 @@ static const char *check_trust_name(void *baton, const char *name)
 
     return strcmp(name, "vhost") == 0
                ? NULL
-               : apr_psprintf(check->p, "trust: there is no trust store \"%s\"; there are: vhost",
+               : apr_psprintf(check->p, "MTLSRequire trust: there is no trust store \"%s\"; there are: vhost",
                               name);
 }
 
@@ -220,9 +235,12 @@ int mtls_checks_config(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *main_se
             (rc = check_section(ptemp, main_server, section)) != OK)
             return rc;
     }
-    if ((rc = check_named(ptemp, main_server)) != OK)
+    if ((rc = check_named(ptemp, main_server)) != OK ||
+        (rc = check_requires(ptemp, main_server)) != OK)
         return rc;
-    return check_requires(ptemp, main_server);
+    if (ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST)
+        say_warnings(NULL);
+    return OK;
 }
 
 /* ---- at start ---- */
@@ -331,6 +349,7 @@ int mtls_checks_start(apr_pool_t *ptemp, server_rec *main_server)
     server_rec *s;
     int i, rc = OK;
 
+    say_warnings(main_server);
     for (s = main_server; s && rc == OK; s = s->next)
         rc = check_start(ptemp, s, main_server);
     for (i = 0; i < sections->nelts && rc == OK; i++) {

@@ -43,6 +43,7 @@ typedef enum mtls_export_t {
 /* One line of MTLSUsePolicy or MTLSReportPolicy. */
 typedef struct mtls_use_t {
     int any;
+    const char *directive;
     const char *where;
     apr_array_header_t *names;    /* const char * */
     apr_array_header_t *policies; /* const mtls_policy_t *, once the names are resolved */

@@ -100,6 +100,7 @@ static const char *add_use(cmd_parms *cmd, apr_array_header_t *uses, int argc, c
         use->any = ++i;
     if (i >= argc)
         return apr_psprintf(cmd->pool, "%s needs the name of a policy", cmd->cmd->name);
+    use->directive = cmd->cmd->name;
     use->where = mtls_where(cmd->pool, cmd->directive);
     use->names = apr_array_make(cmd->pool, argc, sizeof(const char *));
     use->policies = apr_array_make(cmd->pool, argc, sizeof(const mtls_policy_t *));

@@ -15,6 +15,7 @@
 APLOG_USE_MODULE(mtls_policy);
 
 #define PREFIX        "MTLS_"
+#define AJP_PREFIX    "AJP_MTLS_"
 #define TRAILER_GUARD "MTLS_POLICY_TRAILERS"
 
 /* ---- variables ---- */
@@ -53,14 +54,14 @@ static int intact(const apr_table_t *env, const mtls_request_t *rq, int *found)
     return ok && variable(rq, n) == NULL;
 }
 
-static void remove_ours(apr_table_t *env)
+static void remove_prefixed(apr_table_t *env, const char *prefix)
 {
     const apr_array_header_t *elements = apr_table_elts(env);
     const apr_table_entry_t *e = (const apr_table_entry_t *)(const void *)elements->elts;
     int i;
 
     for (i = 0; i < elements->nelts; i++) {
-        if (ap_cstr_casecmpn(e[i].key, PREFIX, sizeof(PREFIX) - 1) == 0) {
+        if (ap_cstr_casecmpn(e[i].key, prefix, strlen(prefix)) == 0) {
             apr_table_unset(env, e[i].key);
             i = -1; /* the table was shifted */
         }
@@ -75,9 +76,38 @@ void mtls_export_variables(request_rec *r, const mtls_request_t *rq)
     if (intact(r->subprocess_env, rq, &found))
         return;
     if (found)
-        remove_ours(r->subprocess_env);
+        remove_prefixed(r->subprocess_env, PREFIX);
     for (n = 0; (v = variable(rq, n)) != NULL; n++)
         apr_table_addn(r->subprocess_env, v->name, v->value);
+}
+
+void mtls_export_ajp(request_rec *r, const mtls_request_t *rq)
+{
+    const mtls_variable_t *v;
+    int n;
+
+    if (!r->proxyreq || !r->filename)
+        return;
+    remove_prefixed(r->subprocess_env, AJP_PREFIX);
+    if (strncmp(r->filename, "proxy:ajp:", 10) != 0 &&
+        strncmp(r->filename, "proxy:balancer:", 15) != 0)
+        return;
+    for (n = 0; (v = variable(rq, n)) != NULL; n++)
+        apr_table_addn(r->subprocess_env, apr_pstrcat(r->pool, "AJP_", v->name, NULL), v->value);
+}
+
+const char *mtls_export_ssl_var(apr_pool_t *p, server_rec *s, conn_rec *c, request_rec *r,
+                                const char *name)
+{
+    const mtls_request_t *rq = r && r->proxyreq ? mtls_request_peek(r) : NULL;
+
+    (void)p;
+    (void)s;
+    (void)c;
+    if (!rq || !rq->verdict || rq->granted ||
+        strncmp(name, "SSL_CLIENT_CERT", sizeof("SSL_CLIENT_CERT") - 1) != 0)
+        return NULL;
+    return "";
 }
 
 /* ---- headers ---- */

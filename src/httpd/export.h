@@ -15,6 +15,14 @@ void mtls_export_variables(request_rec *r, const mtls_request_t *rq);
  * Returns OK or the status to answer with. */
 int mtls_export_headers(request_rec *r, const mtls_request_t *rq);
 
+/* Give an AJP backend the variables: it gets those whose names start with AJP_, without that. */
+void mtls_export_ajp(request_rec *r, const mtls_request_t *rq);
+
+/* ssl_var_lookup: a proxied request under policy whose identity is not exported has no client
+ * certificate to show either. mod_proxy_ajp would send it unasked. NULL: not ours to answer. */
+const char *mtls_export_ssl_var(apr_pool_t *p, server_rec *s, conn_rec *c, request_rec *r,
+                                const char *name);
+
 /* Keep trailers that are merged into the headers (MergeTrailers) from bringing our names back. */
 void mtls_export_guard_trailers(request_rec *r);
 

@@ -92,10 +92,8 @@ static const char *compile_expr(mtls_parse_env_t *env, const char *text, const v
 
 static void warn(mtls_parse_env_t *env, const char *text)
 {
-    cmd_parms *cmd = env->baton;
-
-    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server, "mtls_policy: %s: %s", env->where,
-                 text);
+    APR_ARRAY_PUSH(mtls_site()->warnings, const char *) =
+        apr_psprintf(env->p, "%s: MTLSRequire %s", env->where, text);
 }
 
 static mtls_parse_env_t make_env(cmd_parms *cmd, const ap_directive_t *directive)

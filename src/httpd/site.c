@@ -32,6 +32,7 @@ void mtls_site_begin(apr_pool_t *pconf)
     current->sections = apr_array_make(pconf, 16, sizeof(mtls_section_t *));
     current->requires = apr_array_make(pconf, 4, sizeof(mtls_require_t *));
     current->headers = apr_array_make(pconf, 8, sizeof(const char *));
+    current->warnings = apr_array_make(pconf, 2, sizeof(const char *));
     apr_pool_cleanup_register(pconf, NULL, forget, apr_pool_cleanup_null);
 }
 

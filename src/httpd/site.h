@@ -30,9 +30,8 @@ typedef struct mtls_site_t {
     apr_array_header_t *sections;  /* mtls_section_t * */
     apr_array_header_t *requires;  /* mtls_require_t * */
     apr_array_header_t *headers;   /* const char *: names that are stripped from requests */
-    const char *cache_provider;    /* MTLSCache; NULL: the default */
-    const char *cache_arguments;
-    const char *cache_where;
+    apr_array_header_t *warnings;  /* const char *: said when there is a log to say it in */
+    const char *cache_where;       /* MTLSCache; NULL: the default */
     int defers;                    /* some server defers its handshake */
 } mtls_site_t;
 

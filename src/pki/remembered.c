@@ -42,9 +42,8 @@ static void take_place(const mtls_store_t *store, apr_pool_t *p, const unsigned 
     unsigned int len = sizeof(holder);
 
     if (store->get(store->baton, key, holder, &len) && len == sizeof(holder)) {
-        if (memcmp(holder, leaf, sizeof(holder)) == 0)
-            return;
-        store->remove(store->baton, leaf_key(p, holder));
+        if (memcmp(holder, leaf, sizeof(holder)) != 0)
+            store->remove(store->baton, leaf_key(p, holder));
     }
     store->put(store->baton, key, leaf, MTLS_DIGEST_BYTES, expires);
 }

@@ -203,12 +203,14 @@ static int read_attribute(reader_t *in, const X509_NAME_ENTRY *entry, mtls_name_
 
 static const char *name_rfc4514(apr_pool_t *p, const X509_NAME *name)
 {
+    /* Strings stay strings also under types OpenSSL has no name for: a rule reads them so, too. */
+    const unsigned long flags = XN_FLAG_RFC2253 & ~(unsigned long)XN_FLAG_DUMP_UNKNOWN_FIELDS;
     BIO *out = BIO_new(BIO_s_mem());
     const char *text = NULL;
     char *data = NULL;
     long len;
 
-    if (out && X509_NAME_print_ex(out, name, 0, XN_FLAG_RFC2253) >= 0) {
+    if (out && X509_NAME_print_ex(out, name, 0, flags) >= 0) {
         len = BIO_get_mem_data(out, &data);
         text = apr_pstrmemdup(p, data ? data : "", len > 0 ? (apr_size_t)len : 0);
     }

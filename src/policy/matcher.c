@@ -123,9 +123,10 @@ static const char *parse_prefix(mtls_parse_env_t *env, mtls_kind_t kind, const c
 static const char *parse_suffix(mtls_parse_env_t *env, mtls_kind_t kind, const char *text,
                                 mtls_matcher_t *m)
 {
+    int domain_only = kind == MTLS_KIND_EMAIL && !strchr(text, '@');
+
     m->form = FORM_SUFFIX;
-    m->text = mtls_value_fold(env->p, kind == MTLS_KIND_EMAIL ? MTLS_KIND_DNS : kind,
-                              mtls_span_of(text));
+    m->text = mtls_value_fold(env->p, domain_only ? MTLS_KIND_DNS : kind, mtls_span_of(text));
     if (!*text)
         return "the suffix is empty";
     if (kind == MTLS_KIND_DNS && *text != '.')

@@ -137,15 +137,12 @@ int mtls_measure_seconds(const mtls_measure_t *m, apr_int64_t seconds)
 
 apr_time_t mtls_measure_turns(const mtls_measure_t *m, apr_time_t end, apr_time_t now)
 {
-    /* The time left is counted in whole seconds and only shrinks: it reaches `amount` at
-     * end - amount and goes below one second's fraction later. Both moments are looked at anew. */
-    apr_time_t reaches = end - apr_time_from_sec(m->amount + 1);
-    int i;
+    /* The time left is counted in whole seconds and only shrinks: just after end - amount - 1 it
+     * becomes `amount`, just after end - amount it becomes less. */
+    apr_time_t becomes_amount = end - apr_time_from_sec(m->amount + 1) + 1;
+    apr_time_t becomes_less = end - apr_time_from_sec(m->amount) + 1;
 
-    for (i = 0; i <= 2; i++) {
-        apr_time_t moment = reaches + apr_time_from_sec(i) + (i ? 1 : 0);
-        if (moment > now)
-            return moment;
-    }
-    return MTLS_FOREVER;
+    if (becomes_amount > now)
+        return becomes_amount;
+    return becomes_less > now ? becomes_less : MTLS_FOREVER;
 }

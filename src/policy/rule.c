@@ -117,8 +117,8 @@ static const char *parse_values(mtls_parse_env_t *env, mtls_rule_t *rule, const 
     if (rule->texts->nelts == 0)
         return apr_psprintf(env->p, "%s needs at least one value", rule->attribute.name);
     if (all_empty && !rule->negated)
-        return apr_psprintf(env->p, "%s: the list is empty, nothing could ever match",
-                            rule->attribute.name);
+        return apr_psprintf(env->p, "%s \"%s\": the list is empty, nothing could ever match",
+                            rule->attribute.name, APR_ARRAY_IDX(rule->texts, 0, const char *));
     return NULL;
 }
 
@@ -239,12 +239,20 @@ int mtls_rule_binds_issuer(const mtls_rule_t *rule)
     return rule->kind == MTLS_RULE_ALL ? bound > 0 : bound == rule->rules->nelts;
 }
 
+/* The i-th value as written, without the "eq:" that only says how to read it. */
+static const char *exact_text(const mtls_rule_t *rule, int i)
+{
+    const char *text = APR_ARRAY_IDX(rule->texts, i, const char *);
+
+    return strncmp(text, "eq:", 3) == 0 ? text + 3 : text;
+}
+
 const char *mtls_rule_spiffe_domains(const mtls_rule_t *rule,
                                      const char *(*fn)(void *baton, mtls_span_t domain),
                                      void *baton)
 {
     const char *error = NULL;
-    mtls_span_t domain;
+    mtls_span_t domain = {"", 0};
     int i;
 
     if (rule->kind != MTLS_RULE_ONE) {
@@ -255,11 +263,9 @@ const char *mtls_rule_spiffe_domains(const mtls_rule_t *rule,
     if (rule->attribute.source != MTLS_SOURCE_SPIFFE)
         return NULL;
     for (i = 0; i < rule->texts->nelts && !error; i++) {
-        const char *text = APR_ARRAY_IDX(rule->texts, i, const char *);
-        if (mtls_spiffe_parse(mtls_span_of(text), 1, &domain) == NULL)
-            error = fn(baton, domain);
-        else
-            error = fn(baton, mtls_span("", 0)); /* a list: its domains are judged at run time */
+        if (mtls_spiffe_parse(mtls_span_of(exact_text(rule, i)), 1, &domain) != NULL)
+            domain.len = 0;
+        error = fn(baton, domain);
     }
     return error;
 }
@@ -277,7 +283,7 @@ const char *mtls_rule_trust_names(const mtls_rule_t *rule,
     }
     for (i = 0; rule->attribute.source == MTLS_SOURCE_TRUST && i < rule->texts->nelts && !error;
          i++)
-        error = fn(baton, APR_ARRAY_IDX(rule->texts, i, const char *));
+        error = fn(baton, exact_text(rule, i));
     return error;
 }
 
@@ -287,12 +293,14 @@ static void refuse(mtls_result_t *result, mtls_reason_t reason, const mtls_rule_
 {
     result->reason = reason;
     result->rule = rule;
+    result->hint = NULL;
 }
 
 static void satisfied(mtls_result_t *result)
 {
     result->reason = MTLS_OK;
     result->rule = NULL;
+    result->hint = NULL;
 }
 
 static void hold_until(mtls_result_t *result, apr_time_t until)
@@ -501,7 +509,6 @@ static void test_any(const mtls_rule_t *group, const mtls_evidence_t *evidence,
             reason = result->reason;
     }
     refuse(result, reason, group);
-    result->hint = NULL;
 }
 
 void mtls_rule_test(const mtls_rule_t *rule, const mtls_evidence_t *evidence,

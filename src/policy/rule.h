@@ -24,7 +24,7 @@ typedef int (*mtls_expr_fn)(void *baton, const void *expr);
 /* What judging needs beside the evidence. */
 typedef struct mtls_judge_t {
     apr_time_t now;
-    mtls_expr_fn eval_expr; /* NULL: every expression is false */
+    mtls_expr_fn eval_expr; /* NULL: an expression is a fault (MTLS_INTERNAL_ERROR) */
     void *baton;
 } mtls_judge_t;
 
@@ -50,7 +50,8 @@ int mtls_rule_depends_on_request(const mtls_rule_t *rule);
 /* Whether the rule ties the certificate to one of several anchors. */
 int mtls_rule_binds_issuer(const mtls_rule_t *rule);
 
-/* Call `fn` with the trust domain of every positive spiffe pattern; stops at the first error. */
+/* Call `fn` with the trust domain of every spiffe pattern, an empty one for a list (whose domains
+ * are judged at run time); stops at the first error. */
 const char *mtls_rule_spiffe_domains(const mtls_rule_t *rule,
                                      const char *(*fn)(void *baton, mtls_span_t domain),
                                      void *baton);
