@@ -136,13 +136,14 @@ static int check_deferred(request_rec *r, mtls_request_t *rq)
 
     if (!mtls_peer_defers(r))
         return DECLINED;
-    if (rq->merged && !off) {
-        mtls_peer_tell_mod_ssl(r, rq->here.openssl_error);
-        if (rq->merged->under_policy)
-            return DECLINED;
+    if (rq->merged && rq->merged->under_policy) {
+        rq->deferred_error = rq->here.openssl_error;
+        mtls_peer_tell_mod_ssl(r, rq->deferred_error);
+        return DECLINED;
     }
     mtls_verdict_judge(r, NULL, &chain);
-    mtls_peer_tell_mod_ssl(r, chain.openssl_error);
+    rq->deferred_error = chain.openssl_error;
+    mtls_peer_tell_mod_ssl(r, rq->deferred_error);
     if (off || chain.decision.reason == MTLS_OK || chain.decision.reason == MTLS_NO_CERTIFICATE)
         return DECLINED;
     rq->here = chain;
@@ -228,6 +229,7 @@ static int enforce(request_rec *r, int last_chance)
 int mtls_access_post_read_request(request_rec *r)
 {
     mtls_strip_request(r);
+    mtls_peer_tell_before_walk(r);
     return DECLINED;
 }
 
@@ -286,6 +288,7 @@ int mtls_access_fixups_last(request_rec *r)
         return status;
     /* An error page tells why its request was refused, not how the page itself was judged. */
     mtls_export_variables(r, refused ? refused : rq);
+    mtls_peer_correct_variable(r, rq->deferred_error);
     mtls_export_ajp(r, rq);
     mtls_export_guard_trailers(r);
     return mtls_export_headers(r, rq) == OK ? DECLINED : HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;

@@ -291,3 +291,30 @@ void mtls_peer_tell_mod_ssl(request_rec *r, int openssl_error)
         return;
     SSL_set_verify_result(peer->ssl, openssl_error);
 }
+
+void mtls_peer_tell_before_walk(request_rec *r)
+{
+    const mtls_chain_result_t *chain;
+    mtls_evidence_t evidence;
+    mtls_peer_t *peer;
+
+    if (r->connection->master || !mtls_peer_defers(r))
+        return;
+    peer = mtls_peer_of(r);
+    mtls_peer_enter(peer, r);
+    chain = mtls_peer_evidence(peer, r, apr_time_now(), &evidence);
+    mtls_peer_leave(peer, r);
+    if (evidence.presented)
+        mtls_peer_tell_mod_ssl(r, chain ? chain->openssl_error : X509_V_ERR_CERT_UNTRUSTED);
+}
+
+void mtls_peer_correct_variable(request_rec *r, int openssl_error)
+{
+    const char *said = apr_table_get(r->subprocess_env, "SSL_CLIENT_VERIFY");
+
+    if (!said || openssl_error == X509_V_OK || strncmp(said, "FAILED", 6) == 0)
+        return;
+    apr_table_setn(r->subprocess_env, "SSL_CLIENT_VERIFY",
+                   apr_pstrcat(r->pool, "FAILED:", X509_verify_cert_error_string(openssl_error),
+                               NULL));
+}

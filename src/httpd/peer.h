@@ -61,6 +61,14 @@ int mtls_peer_defers(request_rec *r);
  * must not touch the connection's SSL. */
 void mtls_peer_tell_mod_ssl(request_rec *r, int openssl_error);
 
+/* The same before httpd walks the sections, whose <If> may ask mod_ssl: the session's word from
+ * some earlier day must not be the answer. */
+void mtls_peer_tell_before_walk(request_rec *r);
+
+/* The same for the variable SSL_CLIENT_VERIFY, which on HTTP/2 tells what the handshake, or mod_ssl
+ * since, has left in the connection. */
+void mtls_peer_correct_variable(request_rec *r, int openssl_error);
+
 /* mod_ssl's hooks. */
 int mtls_peer_pre_handshake(conn_rec *c, SSL *ssl, int is_proxy);
 int mtls_peer_init_server(server_rec *s, apr_pool_t *p, int is_proxy, SSL_CTX *ctx);

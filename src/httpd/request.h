@@ -28,6 +28,7 @@ typedef struct mtls_request_t {
     const ap_conf_vector_t *consulted_for;
     const ap_conf_vector_t *consulted_for_sub;
     int logged;
+    int deferred_error;           /* OpenSSL's, of the chain on a connection that defers */
     mtls_variable_t variables[MTLS_REQUEST_VARIABLES]; /* MTLS_VERDICT and those beside it */
     int variable_count;
 
