@@ -9,6 +9,7 @@
 #include "httpd/export.h"
 #include "httpd/log.h"
 #include "httpd/peer.h"
+#include "httpd/site.h"
 #include "httpd/strip.h"
 
 APLOG_USE_MODULE(mtls_policy);
@@ -16,7 +17,7 @@ APLOG_USE_MODULE(mtls_policy);
 /* What Retry-After says when a status or a list could not be had. */
 #define RETRY_AFTER_SECONDS "10"
 
-/* ---- variables of the verdict ---- */
+/* ---- the verdict and its variables ---- */
 
 static void set_variable(mtls_request_t *rq, const char *name, const char *value)
 {
@@ -27,28 +28,44 @@ static void set_variable(mtls_request_t *rq, const char *name, const char *value
     rq->variable_count++;
 }
 
-/* Give the request a verdict (NULL: none), and its variables at once: httpd itself may refuse the
+/* Give the request a verdict (NULL: none) and its variables at once: httpd itself may refuse the
  * request later, before fixups. */
-static void describe(request_rec *r, mtls_request_t *rq, const char *verdict, mtls_reason_t reason)
+static void describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged,
+                     const char *verdict, mtls_reason_t reason)
 {
-    const mtls_decision_t *d = &rq->here.decision;
+    const mtls_decision_t *d = judged ? &judged->decision : NULL;
 
     rq->verdict = verdict;
     rq->reason = reason;
     rq->variable_count = 0;
-    set_variable(rq, "MTLS_VERDICT", verdict);
-    set_variable(rq, "MTLS_REASON", verdict ? mtls_reason_token(reason) : NULL);
-    set_variable(rq, "MTLS_RULE", d->rule && reason == d->reason ? mtls_rule_text(d->rule) : NULL);
-    set_variable(rq, "MTLS_POLICY", verdict ? d->names : NULL);
-    set_variable(rq, "MTLS_REPORT", rq->here.report);
+    if (verdict) {
+        set_variable(rq, "MTLS_VERDICT", verdict);
+        set_variable(rq, "MTLS_REASON", mtls_reason_token(reason));
+    }
+    if (verdict && d && d->rule && reason == d->reason)
+        set_variable(rq, "MTLS_RULE", mtls_rule_text(d->rule));
+    if (verdict && d)
+        set_variable(rq, "MTLS_POLICY", d->names);
+    if (judged)
+        set_variable(rq, "MTLS_REPORT", judged->report);
     mtls_export_variables(r, rq);
 }
 
 void mtls_access_describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged)
 {
-    rq->here.decision = judged->decision;
-    describe(r, rq, judged->decision.reason == MTLS_OK ? mtls_verdict_allow : mtls_verdict_deny,
+    int allowed = judged->decision.reason == MTLS_OK;
+
+    rq->told = judged;
+    if (allowed)
+        mtls_access_grant(rq, judged);
+    describe(r, rq, judged, allowed ? mtls_verdict_allow : mtls_verdict_deny,
              judged->decision.reason);
+}
+
+void mtls_access_grant(mtls_request_t *rq, const mtls_judged_t *judged)
+{
+    rq->granted = judged;
+    rq->granted_names = judged->decision.names;
 }
 
 /* ---- refusing ---- */
@@ -68,37 +85,39 @@ static int status_of(const mtls_request_t *rq, request_rec *r)
     }
 }
 
-static int refuse(request_rec *r, mtls_request_t *rq)
+static void log_once(request_rec *r, mtls_request_t *rq)
 {
     if (!rq->logged)
         mtls_log_refusal(r, rq);
     rq->logged = 1;
+}
+
+/* `judged` says why. */
+static int refuse(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged,
+                  mtls_reason_t reason)
+{
+    rq->granted = NULL;
+    rq->told = judged;
+    describe(r, rq, judged, mtls_verdict_deny, reason);
+    log_once(r, rq);
     /* A connection whose certificate ended has nothing left to do; HTTP/2 has other streams. */
-    if (mtls_reason_closes(rq->reason) && !r->connection->master)
+    if (mtls_reason_closes(reason) && !r->connection->master)
         r->connection->keepalive = AP_CONN_CLOSE;
     return status_of(rq, r);
 }
 
 int mtls_access_refuse(request_rec *r, mtls_request_t *rq, mtls_reason_t reason)
 {
-    rq->granted = NULL;
-    describe(r, rq, mtls_verdict_deny, reason);
-    return refuse(r, rq);
+    return refuse(r, rq, rq->granted ? rq->granted : rq->here, reason);
 }
 
 /* ---- judging ---- */
 
-void mtls_access_grant(mtls_request_t *rq, const mtls_judged_t *judged)
-{
-    rq->granted = judged;
-    rq->granted_names = judged->decision.names;
-}
-
 mtls_reason_t mtls_access_reason(const mtls_request_t *rq)
 {
-    const mtls_judged_t *here = &rq->here;
+    const mtls_judged_t *here = rq->here;
 
-    if (!rq->merged || !rq->merged->under_policy)
+    if (!rq->merged || !rq->merged->under_policy || !here)
         return MTLS_INTERNAL_ERROR; /* nothing was proved here */
     if (here->decision.reason == MTLS_OK && rq->merged->user &&
         (!here->exports || !here->exports->user))
@@ -116,38 +135,34 @@ mtls_request_t *mtls_access_judge(request_rec *r)
     rq->dir = dir;
     rq->granted = NULL;
     rq->verdict = NULL;
+    rq->here = NULL;
     rq->merged = mtls_merged_of(r);
-    if (!rq->merged || rq->merged->mode == MTLS_MODE_OFF) {
-        memset(&rq->here, 0, sizeof(rq->here));
-        return rq;
+    if (rq->merged && rq->merged->mode != MTLS_MODE_OFF) {
+        rq->here = mtls_verdict_judge(r, rq->merged);
+        if (rq->here->report)
+            mtls_log_report(r, rq->here);
     }
-    mtls_verdict_judge(r, rq->merged, &rq->here);
-    if (rq->here.report)
-        mtls_log_report(r, rq);
     return rq;
 }
 
-/* On a vhost that defers: tell mod_ssl the truth, and outside any policy refuse whom the vhost's
- * CAs do not vouch for - a client mod_ssl itself would have refused in the handshake. */
+/* On a connection that defers: tell mod_ssl the truth, and outside any policy refuse whom the
+ * vhost's CAs do not vouch for - a client mod_ssl itself would have refused in the handshake. */
 static int check_deferred(request_rec *r, mtls_request_t *rq)
 {
-    int off = rq->merged && rq->merged->mode == MTLS_MODE_OFF;
-    mtls_judged_t chain;
+    const mtls_judged_t *judged = rq->here;
+    int under_policy = rq->merged && rq->merged->under_policy;
 
-    if (!mtls_peer_defers(r))
+    if (!mtls_site()->defers || !mtls_peer_defers(r))
         return DECLINED;
-    if (rq->merged && rq->merged->under_policy) {
-        rq->deferred_error = rq->here.openssl_error;
-        mtls_peer_tell_mod_ssl(r, rq->deferred_error);
-        return DECLINED;
-    }
-    mtls_verdict_judge(r, NULL, &chain);
-    rq->deferred_error = chain.openssl_error;
+    if (!under_policy)
+        judged = mtls_verdict_judge(r, mtls_merged_chain_alone());
+    rq->deferred_error = judged->openssl_error;
     mtls_peer_tell_mod_ssl(r, rq->deferred_error);
-    if (off || chain.decision.reason == MTLS_OK || chain.decision.reason == MTLS_NO_CERTIFICATE)
+    if (under_policy || judged->decision.reason == MTLS_OK ||
+        judged->decision.reason == MTLS_NO_CERTIFICATE ||
+        (rq->merged && rq->merged->mode == MTLS_MODE_OFF))
         return DECLINED;
-    rq->here = chain;
-    return mtls_access_refuse(r, rq, chain.decision.reason);
+    return refuse(r, rq, judged, judged->decision.reason);
 }
 
 /* Whether Require mtls or mtls-policy had its say under this configuration, for this request or
@@ -172,64 +187,70 @@ void mtls_access_consulted(request_rec *r)
         mtls_request_of(r->main)->consulted_for_sub = r->per_dir_config;
 }
 
-/* The mode decides what a refusal means. The result is OK for a request that may go on. */
+/* The mode decides what a refusal means. DECLINED lets the request go on, as nobody. */
 static int apply_mode(request_rec *r, mtls_request_t *rq, mtls_reason_t reason, int last_chance)
 {
+    rq->told = rq->here;
     switch (rq->merged->mode) {
     case MTLS_MODE_OPTIONAL:
         if (reason != MTLS_NO_CERTIFICATE)
-            return mtls_access_refuse(r, rq, reason);
-        describe(r, rq, mtls_verdict_allow, reason); /* as nobody */
-        return OK;
+            return refuse(r, rq, rq->here, reason);
+        describe(r, rq, rq->here, mtls_verdict_allow, reason);
+        return DECLINED;
     case MTLS_MODE_REPORT:
         if (reason == MTLS_INTERNAL_ERROR)
-            return mtls_access_refuse(r, rq, reason);
-        describe(r, rq, mtls_verdict_report, reason);
-        if (!rq->logged)
-            mtls_log_refusal(r, rq);
-        rq->logged = 1;
-        return OK;
+            return refuse(r, rq, rq->here, reason);
+        describe(r, rq, rq->here, mtls_verdict_report, reason);
+        log_once(r, rq);
+        return DECLINED;
     case MTLS_MODE_AUTHZ:
         if (last_chance && !authz_was_consulted(r))
-            return mtls_access_refuse(r, rq, reason);
-        describe(r, rq, mtls_verdict_deny, reason);
-        return OK;
+            return refuse(r, rq, rq->here, reason);
+        describe(r, rq, rq->here, mtls_verdict_deny, reason);
+        return DECLINED;
     default:
-        return mtls_access_refuse(r, rq, reason);
+        return refuse(r, rq, rq->here, reason);
     }
 }
 
 /* Judge and act; the same in the access checker and, against whatever got round it, in fixups. */
 static int enforce(request_rec *r, int last_chance)
 {
-    mtls_request_t *rq = mtls_access_judge(r);
+    const mtls_dir_t *dir = mtls_dir_of(r);
+    mtls_request_t *rq;
     mtls_reason_t reason;
-    int status = check_deferred(r, rq);
+    int status;
 
-    if (status != DECLINED)
+    if (dir->n == 0 && !mtls_site()->defers && !mtls_request_peek(r))
+        return DECLINED;
+    rq = mtls_access_judge(r);
+    if (rq->settled == dir)
+        return DECLINED;
+    if ((status = check_deferred(r, rq)) != DECLINED)
         return status;
     if (!rq->merged || !rq->merged->under_policy) {
-        if (!rq->verdict)
-            describe(r, rq, NULL, MTLS_INTERNAL_ERROR);
-        return DECLINED;
+        if (!rq->verdict && rq->here && rq->here->report)
+            describe(r, rq, rq->here, NULL, MTLS_INTERNAL_ERROR);
+    } else if ((reason = mtls_access_reason(rq)) != MTLS_OK) {
+        return apply_mode(r, rq, reason, last_chance);
+    } else {
+        if (!rq->granted)
+            mtls_access_grant(rq, rq->here);
+        describe(r, rq, rq->here, mtls_verdict_allow, MTLS_OK);
     }
-    reason = mtls_access_reason(rq);
-    if (reason != MTLS_OK) {
-        status = apply_mode(r, rq, reason, last_chance);
-        return status == OK ? DECLINED : status;
-    }
-    if (!rq->granted)
-        mtls_access_grant(rq, &rq->here);
-    describe(r, rq, mtls_verdict_allow, MTLS_OK);
+    rq->settled = dir;
     return DECLINED;
 }
 
 /* ---- hooks ---- */
 
+/* mod_ssl's word is put right before httpd walks the sections, too: an <If> may ask for it, and
+ * the session's is of some earlier day. */
 int mtls_access_post_read_request(request_rec *r)
 {
     mtls_strip_request(r);
-    mtls_peer_tell_before_walk(r);
+    if (mtls_site()->defers && !r->connection->master && mtls_peer_defers(r))
+        mtls_peer_tell_mod_ssl(r, mtls_verdict_judge(r, mtls_merged_chain_alone())->openssl_error);
     return DECLINED;
 }
 
@@ -254,11 +275,10 @@ static void inherit_grant(request_rec *r, mtls_request_t *rq)
     const request_rec *from = r->prev ? r->prev : r->main;
     const mtls_request_t *before = from ? mtls_request_peek(from) : NULL;
 
-    if (rq->granted || !before || !before->granted || before->verdict == mtls_verdict_deny ||
-        from->per_dir_config != r->per_dir_config || rq->verdict)
+    if (rq->granted || rq->verdict || !before || !before->granted ||
+        from->per_dir_config != r->per_dir_config)
         return;
     mtls_access_describe(r, rq, before->granted);
-    mtls_access_grant(rq, before->granted);
 }
 
 /* `Satisfy Any` ignores a refusal of the access checker, and httpd skips it for sub-requests and
@@ -266,31 +286,36 @@ static void inherit_grant(request_rec *r, mtls_request_t *rq)
 int mtls_access_fixups_first(request_rec *r)
 {
     int status = enforce(r, 1);
-    mtls_request_t *rq;
+    mtls_request_t *rq = mtls_request_peek(r);
 
-    if (status != DECLINED)
+    if (status != DECLINED || !rq)
         return status;
-    rq = mtls_request_of(r);
     inherit_grant(r, rq);
-    if (rq->granted && !r->user && rq->merged && rq->merged->user && rq->here.exports)
-        r->user = (char *)rq->here.exports->user;
+    if (rq->granted && !r->user && rq->merged && rq->merged->user && rq->here &&
+        rq->here->exports)
+        r->user = (char *)rq->here->exports->user;
     return DECLINED;
 }
 
 int mtls_access_fixups_last(request_rec *r)
 {
-    mtls_request_t *rq = mtls_request_of(r);
-    const mtls_request_t *refused = mtls_request_refused(r->prev);
+    mtls_request_t *rq = mtls_request_peek(r);
+    const mtls_request_t *refused;
     int status;
 
+    mtls_export_guard_trailers(r);
+    if (!rq && !r->prev && !r->main && mtls_dir_of(r)->n == 0)
+        return DECLINED; /* nothing of ours, and nothing it could have from another request */
     /* DirectoryIndex lets a sub-request take this one's place meanwhile. */
-    if (rq->dir != mtls_dir_of(r) && (status = enforce(r, 1)) != DECLINED)
+    if ((!rq || rq->dir != mtls_dir_of(r)) && (status = enforce(r, 1)) != DECLINED)
         return status;
+    rq = mtls_request_of(r);
+    refused = r->prev ? mtls_request_refused(r->prev) : NULL;
     /* An error page tells why its request was refused, not how the page itself was judged. */
     mtls_export_variables(r, refused ? refused : rq);
-    mtls_peer_correct_variable(r, rq->deferred_error);
+    if (rq->deferred_error)
+        mtls_peer_correct_variable(r, rq->deferred_error);
     mtls_export_ajp(r, rq);
-    mtls_export_guard_trailers(r);
     return mtls_export_headers(r, rq) == OK ? DECLINED : HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
 }
 
@@ -302,12 +327,25 @@ int mtls_access_proxy_fixups(request_rec *r)
     return rq && mtls_export_headers(r, rq) != OK ? HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE : OK;
 }
 
+/* Refusals of Require mtls and mtls-policy are httpd's own; their reason is ours to log. */
+static void log_refused_by_httpd(request_rec *r)
+{
+    mtls_request_t *rq;
+
+    for (; r; r = r->next) {
+        rq = mtls_request_peek(r);
+        if (rq && rq->verdict == mtls_verdict_deny && ap_is_HTTP_ERROR(r->status))
+            log_once(r, rq);
+    }
+}
+
 /* "%{VAR}e" reads the last request of an internal redirect: give that one what the log must tell. */
 int mtls_access_log_transaction(request_rec *r)
 {
     const mtls_request_t *told;
     request_rec *last = r;
 
+    log_refused_by_httpd(r);
     if (!r->next)
         return DECLINED;
     while (last->next)

@@ -22,7 +22,7 @@ void *mtls_dir_create(apr_pool_t *p, char *path)
 void *mtls_dir_merge(apr_pool_t *p, void *base_, void *add_)
 {
     mtls_dir_t *base = base_, *add = add_, *out;
-    const mtls_section_t **sections;
+    mtls_section_t **sections;
 
     if (add->n == 0)
         return base;
@@ -35,7 +35,6 @@ void *mtls_dir_merge(apr_pool_t *p, void *base_, void *add_)
     out->sections = sections;
     out->n = base->n + add->n;
     out->own = NULL;
-    out->merged = NULL;
     return out;
 }
 
@@ -43,7 +42,7 @@ mtls_section_t *mtls_section_of(cmd_parms *cmd, void *dir_)
 {
     mtls_dir_t *dir = dir_;
     mtls_section_t *section = dir->own;
-    const mtls_section_t **sections;
+    mtls_section_t **sections;
 
     if (section)
         return section;
@@ -65,11 +64,8 @@ mtls_section_t *mtls_section_of(cmd_parms *cmd, void *dir_)
 
 void *mtls_server_create(apr_pool_t *p, server_rec *s)
 {
-    mtls_server_t *server = apr_pcalloc(p, sizeof(*server));
-
     (void)s;
-    server->header_limit = MTLS_UNSET;
-    return server;
+    return apr_pcalloc(p, sizeof(mtls_server_t));
 }
 
 void *mtls_server_merge(apr_pool_t *p, void *base_, void *add_)
@@ -83,7 +79,5 @@ void *mtls_server_merge(apr_pool_t *p, void *base_, void *add_)
     }
     if (!out->trust_domains)
         out->trust_domains = base->trust_domains;
-    if (out->header_limit == MTLS_UNSET)
-        out->header_limit = base->header_limit;
     return out;
 }

@@ -67,6 +67,8 @@ typedef struct mtls_export_header_t {
     const ap_expr_info_t *expr;
 } mtls_export_header_t;
 
+struct mtls_merged_t;
+
 /* What one written section (or a server's top level, or a <MTLSPolicy>) says. */
 typedef struct mtls_section_t {
     server_rec *server;
@@ -80,26 +82,24 @@ typedef struct mtls_section_t {
     mtls_export_t exports;
     int deny_status;        /* 0: not said */
     int unavailable_status; /* 0: not said */
+    int header_limit;       /* bytes; 0: not said */
     int drops_inherited;    /* MTLSInherit Off */
+    /* The merged policy of this section alone, once a request has met it (merged.c). */
+    const struct mtls_merged_t *alone;
 } mtls_section_t;
-
-struct mtls_merged_t;
 
 /* The sections that apply, in httpd's order of merging. That sequence is the identity of a merged
  * policy; httpd merges anew for every request, so a merge copies pointers and nothing else. */
 typedef struct mtls_dir_t {
-    const mtls_section_t *const *sections;
+    mtls_section_t *const *sections;
     int n;
-    mtls_section_t *own; /* while the section itself is being read */
-    /* Filled in on first use for sequences that outlive a request; see merged.c. */
-    const struct mtls_merged_t *merged;
+    mtls_section_t *own; /* the section itself, where nothing is merged yet */
 } mtls_dir_t;
 
 typedef struct mtls_server_t {
     mtls_handshake_t handshake;
     const char *handshake_where;
     apr_array_header_t *trust_domains; /* const char *; NULL: not said */
-    int header_limit;                  /* bytes; MTLS_UNSET */
     /* From mod_ssl, while it starts (lifecycle.c): */
     mtls_trust_store_t *store; /* NULL: no TLS here */
     int asks_for_certificate;  /* SSLVerifyClient is not "none" for the whole vhost */

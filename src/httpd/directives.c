@@ -5,6 +5,7 @@
 
 #include <http_core.h>
 #include <http_log.h>
+#include <http_protocol.h>
 
 #include "httpd/cache.h"
 #include "httpd/expr.h"
@@ -75,6 +76,12 @@ static const char *parse_status(cmd_parms *cmd, const char *value, int last, int
         *status = 0;
         return unknown(cmd, value, last == 499 ? "a status from 400 to 499"
                                                : "a status from 400 to 599");
+    }
+    /* httpd answers 500 in place of a status it has no line for. */
+    if (*status != HTTP_INTERNAL_SERVER_ERROR &&
+        ap_index_of_response(*status) == ap_index_of_response(HTTP_INTERNAL_SERVER_ERROR)) {
+        *status = 0;
+        return unknown(cmd, value, "a status httpd knows, such as 403, 404, 451 or 503");
     }
     return NULL;
 }
@@ -181,6 +188,19 @@ static const char *set_export_header(cmd_parms *cmd, void *dir, const char *name
     return NULL;
 }
 
+static const char *set_header_limit(cmd_parms *cmd, void *dir, const char *value)
+{
+    int limit = strlen(value) <= 7 && value[strspn(value, "0123456789")] == '\0' ? atoi(value) : 0;
+    const char *error = wrong_section(cmd);
+
+    if (error)
+        return error;
+    if (limit < 256 || limit > 1048576)
+        return unknown(cmd, value, "a number of bytes from 256 to 1048576");
+    mtls_section_of(cmd, dir)->header_limit = limit;
+    return NULL;
+}
+
 /* ---- servers ---- */
 
 static const char *set_handshake(cmd_parms *cmd, void *dir, const char *value)
@@ -210,17 +230,6 @@ static const char *set_trust_domain(cmd_parms *cmd, void *dir, const char *value
     if (!server->trust_domains)
         server->trust_domains = apr_array_make(cmd->pool, 2, sizeof(const char *));
     APR_ARRAY_PUSH(server->trust_domains, const char *) = apr_pstrdup(cmd->pool, value);
-    return NULL;
-}
-
-static const char *set_header_limit(cmd_parms *cmd, void *dir, const char *value)
-{
-    int limit = strlen(value) <= 7 && value[strspn(value, "0123456789")] == '\0' ? atoi(value) : 0;
-
-    (void)dir;
-    if (limit < 256 || limit > 1048576)
-        return unknown(cmd, value, "a number of bytes from 256 to 1048576");
-    mtls_server_of(cmd->server)->header_limit = limit;
     return NULL;
 }
 
@@ -272,7 +281,7 @@ const command_rec mtls_directives[] = {
     AP_INIT_TAKE1("MTLSHandshake", set_handshake, NULL, RSRC_CONF, "defer or mod_ssl"),
     AP_INIT_ITERATE("MTLSTrustDomain", set_trust_domain, NULL, RSRC_CONF,
                     "SPIFFE trust domains of the vhost's CAs"),
-    AP_INIT_TAKE1("MTLSHeaderLimit", set_header_limit, NULL, RSRC_CONF,
+    AP_INIT_TAKE1("MTLSHeaderLimit", set_header_limit, NULL, SECTION,
                   "bytes of an exported header's value (16384)"),
     AP_INIT_TAKE1("MTLSCache", set_cache, NULL, RSRC_CONF, "PROVIDER[:ARGS]"),
     AP_INIT_ITERATE("MTLSStripHeader", set_strip_header, NULL, RSRC_CONF,

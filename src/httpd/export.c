@@ -28,57 +28,69 @@ static const mtls_variable_t *variable(const mtls_request_t *rq, int n)
     if (n < rq->variable_count)
         return &rq->variables[n];
     n -= rq->variable_count;
-    if (!rq->granted || !rq->here.exports || (env = rq->here.exports->env) == NULL ||
-        n >= env->nelts)
+    if (!rq->granted || !rq->here || !rq->here->exports ||
+        (env = rq->here->exports->env) == NULL || n >= env->nelts)
         return NULL;
     return &((const mtls_variable_t *)(const void *)env->elts)[n];
 }
 
-/* Whether exactly our variables are there, in our order, with our very values. *found counts what
- * else bears our prefix. */
-static int intact(const apr_table_t *env, const mtls_request_t *rq, int *found)
+static int ours(const apr_table_entry_t *e, const mtls_variable_t *v)
+{
+    return e->key == v->name && e->val == v->value;
+}
+
+/* Whether nothing has touched the table since our variables went in: same length, same entries. */
+static int untouched(const apr_table_t *env, const mtls_request_t *rq)
 {
     const apr_array_header_t *elements = apr_table_elts(env);
     const apr_table_entry_t *e = (const apr_table_entry_t *)(const void *)elements->elts;
-    const mtls_variable_t *expected;
-    int i, ok = 1, n = 0;
+    const mtls_variable_t *v;
+    int n;
 
-    for (i = 0; i < elements->nelts; i++) {
-        if (mtls_ascii_lower(e[i].key[0]) != 'm' ||
-            ap_cstr_casecmpn(e[i].key, PREFIX, sizeof(PREFIX) - 1) != 0)
-            continue;
-        expected = variable(rq, n++);
-        ok &= expected && expected->name == e[i].key && expected->value == e[i].val;
+    if (rq->env != env || rq->env_count != elements->nelts)
+        return 0;
+    for (n = 0; (v = variable(rq, n)) != NULL; n++) {
+        if (rq->env_first + n >= elements->nelts || !ours(&e[rq->env_first + n], v))
+            return 0;
     }
-    *found = n;
-    return ok && variable(rq, n) == NULL;
+    return rq->env_first + n == rq->env_count;
+}
+
+static int has_prefix(const char *name, const char *prefix, apr_size_t len)
+{
+    return mtls_ascii_lower(*name) == mtls_ascii_lower(*prefix) &&
+           ap_cstr_casecmpn(name, prefix, len) == 0;
 }
 
 static void remove_prefixed(apr_table_t *env, const char *prefix)
 {
     const apr_array_header_t *elements = apr_table_elts(env);
     const apr_table_entry_t *e = (const apr_table_entry_t *)(const void *)elements->elts;
+    apr_size_t len = strlen(prefix);
     int i;
 
     for (i = 0; i < elements->nelts; i++) {
-        if (ap_cstr_casecmpn(e[i].key, prefix, strlen(prefix)) == 0) {
+        if (has_prefix(e[i].key, prefix, len)) {
             apr_table_unset(env, e[i].key);
             i = -1; /* the table was shifted */
         }
     }
 }
 
-void mtls_export_variables(request_rec *r, const mtls_request_t *rq)
+void mtls_export_variables(request_rec *r, const mtls_request_t *told)
 {
+    mtls_request_t *rq = mtls_request_of(r);
     const mtls_variable_t *v;
-    int n, found;
+    int n;
 
-    if (intact(r->subprocess_env, rq, &found))
+    if (told == rq && untouched(r->subprocess_env, rq))
         return;
-    if (found)
-        remove_prefixed(r->subprocess_env, PREFIX);
-    for (n = 0; (v = variable(rq, n)) != NULL; n++)
+    remove_prefixed(r->subprocess_env, PREFIX);
+    rq->env = told == rq ? r->subprocess_env : NULL;
+    rq->env_first = apr_table_elts(r->subprocess_env)->nelts;
+    for (n = 0; (v = variable(told, n)) != NULL; n++)
         apr_table_addn(r->subprocess_env, v->name, v->value);
+    rq->env_count = rq->env_first + n;
 }
 
 void mtls_export_ajp(request_rec *r, const mtls_request_t *rq)
@@ -133,8 +145,8 @@ static const char *request_text(request_rec *r, const mtls_export_header_t *head
 int mtls_export_headers(request_rec *r, const mtls_request_t *rq)
 {
     const mtls_merged_t *m = rq->merged;
-    const mtls_exports_t *exports = rq->here.exports;
-    int i, limit = mtls_server_of(r->server)->header_limit;
+    const mtls_exports_t *exports = rq->here ? rq->here->exports : NULL;
+    int i;
 
     if (r->main)
         mtls_strip_table(r->headers_in);
@@ -142,13 +154,11 @@ int mtls_export_headers(request_rec *r, const mtls_request_t *rq)
         return OK;
     if (exports->too_large)
         return too_large(r, exports->too_large);
-    if (limit == MTLS_UNSET)
-        limit = MTLS_DEFAULT_HEADER_LIMIT;
     for (i = 0; i < m->header_count; i++) {
         const char *text = exports->headers[i];
         if (!m->headers[i]->pieces) {
             text = request_text(r, m->headers[i]);
-            if (text && strlen(text) > (apr_size_t)limit)
+            if (text && strlen(text) > (apr_size_t)m->header_limit)
                 return too_large(r, m->headers[i]->name);
         }
         if (text)

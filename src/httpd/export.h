@@ -8,8 +8,9 @@
 
 #include "httpd/request.h"
 
-/* Make the request's MTLS_* variables exactly what its state says, whoever else set some. */
-void mtls_export_variables(request_rec *r, const mtls_request_t *rq);
+/* Make the request's MTLS_* variables exactly what a state says - its own, or that of the refused
+ * request it stands for - whoever else set some. */
+void mtls_export_variables(request_rec *r, const mtls_request_t *told);
 
 /* Set the headers of an allowed request; remove ours from a sub-request that got its parent's.
  * Returns OK or the status to answer with. */

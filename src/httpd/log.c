@@ -5,6 +5,7 @@
 
 #include <http_log.h>
 
+#include "identity/text.h"
 #include "policy/value.h"
 
 APLOG_USE_MODULE(mtls_policy);
@@ -14,10 +15,11 @@ APLOG_USE_MODULE(mtls_policy);
 
 static const char *escaped(request_rec *r, const char *value)
 {
-    if (strlen(value) <= MAX_VALUE)
-        return ap_escape_logitem(r->pool, value);
-    return apr_pstrcat(r->pool,
-                       ap_escape_logitem(r->pool, apr_pstrmemdup(r->pool, value, MAX_VALUE)),
+    apr_size_t len = strlen(value);
+
+    if (len <= MAX_VALUE)
+        return mtls_text_encode_quoted(r->pool, mtls_span(value, len));
+    return apr_pstrcat(r->pool, mtls_text_encode_quoted(r->pool, mtls_span(value, MAX_VALUE)),
                        "[...]", NULL);
 }
 
@@ -49,28 +51,29 @@ static int level_of(const request_rec *r, const mtls_request_t *rq)
 
 void mtls_log_refusal(request_rec *r, const mtls_request_t *rq)
 {
-    const mtls_judged_t *here = &rq->here;
-    const mtls_rule_t *rule = here->decision.reason == rq->reason ? here->decision.rule : NULL;
-    const char *detail = here->decision.hint;
+    static const mtls_judged_t nothing;
+    const mtls_judged_t *told = rq->told ? rq->told : &nothing;
+    const mtls_rule_t *rule = told->decision.reason == rq->reason ? told->decision.rule : NULL;
+    const char *detail = told->decision.hint;
 
-    if (!detail && here->evidence.chain_reason != MTLS_OK)
-        detail = here->detail;
+    if (!detail && told->evidence.chain_reason != MTLS_OK)
+        detail = told->detail;
     ap_log_rerror(APLOG_MARK, level_of(r, rq), 0, r, "mtls_policy: verdict=%s reason=%s%s%s%s%s%s "
                   "method=%s uri=\"%s\"",
                   rq->verdict, mtls_reason_token(rq->reason),
                   pair(r, "rule", rule ? mtls_rule_text(rule) : NULL),
                   pair(r, "at", rule ? mtls_rule_where(rule) : NULL),
-                  pair(r, "policy", here->decision.names), pair(r, "detail", detail),
-                  certificate(r, here->evidence.facts), escaped(r, r->method),
+                  pair(r, "policy", told->decision.names), pair(r, "detail", detail),
+                  certificate(r, told->evidence.facts), escaped(r, r->method),
                   escaped(r, r->uri));
 }
 
-void mtls_log_report(request_rec *r, const mtls_request_t *rq)
+void mtls_log_report(request_rec *r, const mtls_judged_t *judged)
 {
-    if (strstr(rq->here.report, ":ok") && !strchr(rq->here.report, ' '))
+    if (!judged->report_refuses)
         return;
     ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, "mtls_policy: verdict=report report=\"%s\"%s "
                   "method=%s uri=\"%s\"",
-                  escaped(r, rq->here.report), certificate(r, rq->here.evidence.facts),
+                  escaped(r, judged->report), certificate(r, judged->evidence.facts),
                   escaped(r, r->method), escaped(r, r->uri));
 }

@@ -12,6 +12,6 @@
 void mtls_log_refusal(request_rec *r, const mtls_request_t *rq);
 
 /* What MTLSReportPolicy would have refused. */
-void mtls_log_report(request_rec *r, const mtls_request_t *rq);
+void mtls_log_report(request_rec *r, const mtls_judged_t *judged);
 
 #endif

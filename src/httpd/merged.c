@@ -15,6 +15,7 @@ static struct {
     apr_pool_t *p;
     apr_thread_mutex_t *lock; /* of writers */
     mtls_merged_t *buckets[BUCKETS];
+    const mtls_merged_t *chain_alone;
     int count;
 } known;
 
@@ -124,6 +125,7 @@ static void build_settings(builder_t *b)
     m->exports = MTLS_EXPORT_NONE;
     m->deny_status = HTTP_FORBIDDEN;
     m->unavailable_status = HTTP_SERVICE_UNAVAILABLE;
+    m->header_limit = MTLS_DEFAULT_HEADER_LIMIT;
     for (i = 0; i < m->n; i++) {
         const mtls_section_t *s = m->sections[i];
         m->mode = s->mode != MTLS_MODE_UNSET ? s->mode : m->mode;
@@ -131,6 +133,7 @@ static void build_settings(builder_t *b)
         m->deny_status = s->deny_status ? s->deny_status : m->deny_status;
         m->unavailable_status =
             s->unavailable_status ? s->unavailable_status : m->unavailable_status;
+        m->header_limit = s->header_limit ? s->header_limit : m->header_limit;
         m->user = s->user ? s->user : m->user;
         for (k = 0; k < s->headers->nelts; k++)
             add_header(headers, APR_ARRAY_IDX(s->headers, k, const mtls_export_header_t *));
@@ -215,13 +218,6 @@ static mtls_merged_t *find_or_keep(const mtls_dir_t *dir)
     return m;
 }
 
-void mtls_merged_prepare(apr_pool_t *pconf)
-{
-    memset(&known, 0, sizeof(known));
-    apr_pool_create(&known.p, pconf);
-    apr_thread_mutex_create(&known.lock, APR_THREAD_MUTEX_DEFAULT, known.p);
-}
-
 const mtls_merged_t *mtls_merged_single(const mtls_policy_t *policy)
 {
     builder_t b = begin(known.p);
@@ -234,13 +230,35 @@ const mtls_merged_t *mtls_merged_single(const mtls_policy_t *policy)
     return end(&b);
 }
 
+void mtls_merged_prepare(apr_pool_t *pconf)
+{
+    memset(&known, 0, sizeof(known));
+    apr_pool_create(&known.p, pconf);
+    apr_thread_mutex_create(&known.lock, APR_THREAD_MUTEX_DEFAULT, known.p);
+    known.chain_alone = mtls_merged_single(mtls_policy_make(known.p, NULL));
+}
+
+const mtls_merged_t *mtls_merged_chain_alone(void)
+{
+    return known.chain_alone;
+}
+
 const mtls_merged_t *mtls_merged_of(request_rec *r)
 {
     const mtls_dir_t *dir = mtls_dir_of(r);
-    mtls_merged_t *m;
+    const mtls_merged_t *m;
 
     if (dir->n == 0)
         return NULL;
+    if (dir->n == 1) { /* by far the most frequent: no hash */
+        m = __atomic_load_n(&dir->sections[0]->alone, __ATOMIC_ACQUIRE);
+        if (m)
+            return m;
+    }
     m = find_or_keep(dir);
-    return m ? m : build(r->pool, dir);
+    if (!m)
+        return build(r->pool, dir);
+    if (dir->n == 1)
+        __atomic_store_n(&dir->sections[0]->alone, m, __ATOMIC_RELEASE);
+    return m;
 }

@@ -17,7 +17,7 @@ typedef struct mtls_group_t {
 } mtls_group_t;
 
 typedef struct mtls_merged_t {
-    const mtls_section_t *const *sections;
+    mtls_section_t *const *sections;
     int n;
     int ordinal; /* a small number of its own; MTLS_UNSET: not kept, gone with the request */
     const mtls_policy_t *const *policies; /* all groups', then the reports' */
@@ -35,6 +35,7 @@ typedef struct mtls_merged_t {
     mtls_export_t exports;
     const mtls_export_header_t *const *headers;
     int header_count;
+    int header_limit;
     struct mtls_merged_t *next; /* in the same bucket */
 } mtls_merged_t;
 
@@ -43,6 +44,9 @@ void mtls_merged_prepare(apr_pool_t *pconf);
 
 /* A named policy alone (Require mtls-policy), kept from the start. */
 const mtls_merged_t *mtls_merged_single(const mtls_policy_t *policy);
+
+/* The policy that asks for nothing but a certificate the vhost's CAs vouch for. */
+const mtls_merged_t *mtls_merged_chain_alone(void);
 
 /* What applies to the request; NULL when no section of ours does. */
 const mtls_merged_t *mtls_merged_of(request_rec *r);

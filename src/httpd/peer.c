@@ -143,8 +143,11 @@ mtls_peer_t *mtls_peer_of(request_rec *r)
 
     /* The state is there from before the handshake on, also when the client then spoke plain HTTP
      * to the TLS port: that alone is not TLS. */
-    if (!peer || !ap_ssl_conn_is_ssl(c) || !SSL_is_init_finished(peer->ssl))
+    if (!peer || __atomic_load_n(&peer->established, __ATOMIC_RELAXED))
+        return peer;
+    if (!ap_ssl_conn_is_ssl(c) || !SSL_is_init_finished(peer->ssl))
         return NULL;
+    __atomic_store_n(&peer->established, 1, __ATOMIC_RELAXED);
     return peer;
 }
 
@@ -290,22 +293,6 @@ void mtls_peer_tell_mod_ssl(request_rec *r, int openssl_error)
     if (!peer || r->connection->master || SSL_get_verify_result(peer->ssl) == openssl_error)
         return;
     SSL_set_verify_result(peer->ssl, openssl_error);
-}
-
-void mtls_peer_tell_before_walk(request_rec *r)
-{
-    const mtls_chain_result_t *chain;
-    mtls_evidence_t evidence;
-    mtls_peer_t *peer;
-
-    if (r->connection->master || !mtls_peer_defers(r))
-        return;
-    peer = mtls_peer_of(r);
-    mtls_peer_enter(peer, r);
-    chain = mtls_peer_evidence(peer, r, apr_time_now(), &evidence);
-    mtls_peer_leave(peer, r);
-    if (evidence.presented)
-        mtls_peer_tell_mod_ssl(r, chain ? chain->openssl_error : X509_V_ERR_CERT_UNTRUSTED);
 }
 
 void mtls_peer_correct_variable(request_rec *r, int openssl_error)

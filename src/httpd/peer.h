@@ -26,6 +26,7 @@ typedef struct mtls_peer_chain_t {
 
 typedef struct mtls_peer_t {
     SSL *ssl;
+    int established;          /* the handshake was seen to be done */
     apr_pool_t *p;            /* with an allocator of its own; only under the lock */
     apr_thread_mutex_t *lock;
     int known;                /* the certificate was looked at */
@@ -60,10 +61,6 @@ int mtls_peer_defers(request_rec *r);
 /* Let mod_ssl's verify result say what is true, on a connection that defers. HTTP/1 only: a stream
  * must not touch the connection's SSL. */
 void mtls_peer_tell_mod_ssl(request_rec *r, int openssl_error);
-
-/* The same before httpd walks the sections, whose <If> may ask mod_ssl: the session's word from
- * some earlier day must not be the answer. */
-void mtls_peer_tell_before_walk(request_rec *r);
 
 /* The same for the variable SSL_CLIENT_VERIFY, which on HTTP/2 tells what the handshake, or mod_ssl
  * since, has left in the connection. */

@@ -18,9 +18,11 @@ extern const char mtls_verdict_report[];
 typedef struct mtls_request_t {
     const mtls_dir_t *dir;        /* the configuration `here` was judged by; NULL: not yet */
     const mtls_merged_t *merged;  /* NULL: no section of ours applies */
-    mtls_judged_t here;           /* under this location's policies */
+    const mtls_judged_t *here;    /* under this location's policies; NULL: there are none, or off */
+    const mtls_dir_t *settled;    /* the configuration under which it was allowed to go on */
     const char *verdict;          /* MTLS_VERDICT; NULL: no verdict */
     mtls_reason_t reason;         /* MTLS_REASON */
+    const mtls_judged_t *told;    /* what verdict and reason are of */
     const mtls_judged_t *granted; /* whose identity is exported and seen; NULL: nobody's */
     const char *granted_names;    /* the policies that granted it */
     /* The configuration under which Require mtls or mtls-policy was evaluated, for this request and
@@ -31,6 +33,10 @@ typedef struct mtls_request_t {
     int deferred_error;           /* OpenSSL's, of the chain on a connection that defers */
     mtls_variable_t variables[MTLS_REQUEST_VARIABLES]; /* MTLS_VERDICT and those beside it */
     int variable_count;
+    /* Where mtls_export_variables() has put them: the table, our first entry, its length then. */
+    const apr_table_t *env;
+    int env_first;
+    int env_count;
 
     /* While an expression is evaluated: */
     const mtls_evidence_t *rule_evidence; /* inside a policy's own rules */

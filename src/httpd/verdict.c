@@ -11,11 +11,9 @@
 /* What a connection remembers for one merged policy. */
 typedef struct mtls_slot_t {
     const mtls_trust_store_t *store;
-    apr_time_t valid_until;   /* of everything here */
-    mtls_judged_t judged;     /* its decision counts where none depends on the request */
-    mtls_verdict_t *verdicts; /* one for each policy */
-    const mtls_facts_t *exported_facts; /* what `judged.exports` was made of */
-    const mtls_chain_t *exported_chain;
+    apr_time_t valid_until;      /* of everything here */
+    const mtls_judged_t *judged; /* its decision counts where none depends on the request */
+    mtls_verdict_t *verdicts;    /* one for each policy */
 } mtls_slot_t;
 
 /* ---- from results to a decision ---- */
@@ -72,17 +70,17 @@ static void decide(apr_pool_t *p, const mtls_merged_t *merged, const mtls_result
     }
 }
 
-static const char *report_text(apr_pool_t *p, const mtls_merged_t *merged,
-                               const mtls_result_t *results)
+static void report(apr_pool_t *p, const mtls_merged_t *merged, const mtls_result_t *results,
+                   mtls_judged_t *judged)
 {
-    const char *text = NULL;
     int i;
 
     for (i = merged->decisive; i < merged->total; i++) {
-        text = join(p, text, apr_pstrcat(p, merged->policies[i]->name, ":",
-                                         mtls_reason_token(results[i].reason), NULL));
+        judged->report = join(p, judged->report,
+                              apr_pstrcat(p, merged->policies[i]->name, ":",
+                                          mtls_reason_token(results[i].reason), NULL));
+        judged->report_refuses |= results[i].reason != MTLS_OK;
     }
-    return text;
 }
 
 static const mtls_result_t *static_results(apr_pool_t *p, const mtls_merged_t *merged,
@@ -129,16 +127,14 @@ static const char *header_text(apr_pool_t *p, const mtls_export_header_t *header
     return *text ? mtls_text_encode_control(p, text) : NULL;
 }
 
-static mtls_exports_t *make_exports(apr_pool_t *p, request_rec *r, const mtls_merged_t *merged,
+static mtls_exports_t *make_exports(apr_pool_t *p, const mtls_merged_t *merged,
                                     const mtls_judged_t *judged)
 {
     mtls_exports_t *e = apr_pcalloc(p, sizeof(*e));
     mtls_identity_t identity = {&judged->evidence, judged->now, NULL, NULL, NULL};
     apr_array_header_t *env;
-    int i, limit = mtls_server_of(r->server)->header_limit;
+    int i;
 
-    if (limit == MTLS_UNSET)
-        limit = MTLS_DEFAULT_HEADER_LIMIT;
     if (merged->user)
         e->user = mtls_verdict_user(p, merged->user, &identity);
     e->headers = apr_pcalloc(p, sizeof(*e->headers) * (apr_size_t)(merged->header_count + 1));
@@ -146,7 +142,7 @@ static mtls_exports_t *make_exports(apr_pool_t *p, request_rec *r, const mtls_me
         if (!merged->headers[i]->pieces)
             continue;
         e->headers[i] = header_text(p, merged->headers[i], &identity);
-        if (e->headers[i] && strlen(e->headers[i]) > (apr_size_t)limit)
+        if (e->headers[i] && strlen(e->headers[i]) > (apr_size_t)merged->header_limit)
             e->too_large = merged->headers[i]->name;
     }
     if (merged->exports == MTLS_EXPORT_ENV) {
@@ -171,45 +167,52 @@ static void judge_policies(const mtls_merged_t *merged, const mtls_evidence_t *e
     }
 }
 
-static void take_evidence(mtls_peer_t *peer, request_rec *r, apr_time_t now, mtls_judged_t *judged)
+static mtls_judged_t *make_judged(apr_pool_t *p, apr_time_t now)
 {
-    const mtls_chain_result_t *chain;
+    mtls_judged_t *judged = apr_pcalloc(p, sizeof(*judged));
 
-    memset(judged, 0, sizeof(*judged));
     judged->now = now;
-    judged->openssl_error = X509_V_ERR_CERT_UNTRUSTED;
-    chain = mtls_peer_evidence(peer, r, now, &judged->evidence);
-    if (chain) {
-        judged->detail = chain->detail;
-        judged->openssl_error = chain->openssl_error;
-    }
-    if (peer->malformed)
-        judged->detail = peer->malformed;
-    if (!peer->leaf)
-        judged->openssl_error = X509_V_OK; /* nothing was presented, nothing failed */
+    judged->openssl_error = X509_V_OK; /* nothing was presented, nothing failed */
+    return judged;
 }
 
-/* Fill a slot, or a request's own judgement, from scratch. `p` is what it lives in. */
-static void evaluate(apr_pool_t *p, request_rec *r, const mtls_merged_t *merged,
-                     mtls_slot_t *slot)
+static void take_evidence(mtls_peer_t *peer, request_rec *r, mtls_judged_t *judged)
 {
-    mtls_judged_t *judged = &slot->judged;
+    const mtls_chain_result_t *chain = mtls_peer_evidence(peer, r, judged->now, &judged->evidence);
+
+    if (peer->leaf)
+        judged->openssl_error = chain ? chain->openssl_error : X509_V_ERR_CERT_UNTRUSTED;
+    judged->detail = peer->malformed ? peer->malformed : chain ? chain->detail : NULL;
+}
+
+/* What was exported before, when it was made of the same evidence. */
+static const mtls_exports_t *same_exports(const mtls_judged_t *before, const mtls_judged_t *now)
+{
+    if (before && before->evidence.facts == now->evidence.facts &&
+        before->evidence.chain == now->evidence.chain)
+        return before->exports;
+    return NULL;
+}
+
+/* Judge all policies over the evidence in `judged`; `p` is what the result lives in. */
+static void evaluate(apr_pool_t *p, request_rec *r, const mtls_merged_t *merged,
+                     const mtls_judged_t *before, mtls_judged_t *judged, mtls_slot_t *slot)
+{
     mtls_judge_t judge = {judged->now, NULL, NULL};
 
     slot->valid_until = judged->evidence.valid_until;
     judge_policies(merged, &judged->evidence, &judge, slot->verdicts, &slot->valid_until);
-    if (judged->evidence.chain_reason != MTLS_OK)
-        judged->exports = NULL;
-    else if (!judged->exports || slot->exported_facts != judged->evidence.facts ||
-             slot->exported_chain != judged->evidence.chain)
-        judged->exports = make_exports(p, r, merged, judged);
-    slot->exported_facts = judged->evidence.facts;
-    slot->exported_chain = judged->evidence.chain;
+    if (judged->evidence.chain_reason == MTLS_OK && judged->evidence.facts) {
+        judged->exports = same_exports(before, judged);
+        if (!judged->exports)
+            judged->exports = make_exports(p, merged, judged);
+    }
     if (!merged->decided_per_request) {
         /* Nothing of this lives on with the slot but pointers into the configuration. */
         decide(r->pool, merged, static_results(r->pool, merged, slot->verdicts),
                &judged->decision);
     }
+    slot->judged = judged;
 }
 
 static mtls_slot_t *make_slot(apr_pool_t *p, const mtls_merged_t *merged)
@@ -246,100 +249,76 @@ static const mtls_slot_t *remembered(mtls_peer_t *peer, request_rec *r,
                                      const mtls_merged_t *merged, apr_time_t now)
 {
     const mtls_trust_store_t *store = mtls_server_of(r->server)->store;
-    const mtls_exports_t *exports;
+    const mtls_judged_t *before;
+    mtls_judged_t *judged;
     mtls_slot_t *slot;
+    apr_pool_t *p;
 
     if (merged->ordinal == MTLS_UNSET) {
-        slot = make_slot(r->pool, merged);
-        take_evidence(peer, r, now, &slot->judged);
-        evaluate(r->pool, r, merged, slot);
-        return slot;
+        p = r->pool;
+        slot = make_slot(p, merged);
+        before = NULL;
+    } else {
+        p = peer->p;
+        slot = slot_of(peer, merged);
+        if (slot->store == store && now < slot->valid_until)
+            return slot;
+        before = slot->judged;
     }
-    slot = slot_of(peer, merged);
-    if (slot->store == store && now < slot->valid_until)
-        return slot;
-    exports = slot->store == store ? slot->judged.exports : NULL;
     slot->valid_until = 0;
     slot->store = store;
-    take_evidence(peer, r, now, &slot->judged);
-    slot->judged.exports = exports;
-    evaluate(peer->p, r, merged, slot);
+    judged = make_judged(p, now);
+    take_evidence(peer, r, judged);
+    evaluate(p, r, merged, before, judged, slot);
     return slot;
 }
 
-/* Rules with an expr are asked for each request, outside the lock: an expression may take long. */
-static void finish(request_rec *r, const mtls_merged_t *merged, const mtls_verdict_t *verdicts,
-                   mtls_judged_t *judged)
+/* What a request alone can say - expressions, alternatives, reports - over what its connection
+ * remembers. Outside the lock: an expression may take long. */
+static const mtls_judged_t *finish(request_rec *r, const mtls_merged_t *merged,
+                                   const mtls_verdict_t *verdicts, const mtls_judged_t *remembered)
 {
+    mtls_judged_t *judged = apr_pmemdup(r->pool, remembered, sizeof(*remembered));
     mtls_result_t *results = apr_pcalloc(r->pool, sizeof(*results) *
                                                       (apr_size_t)(merged->total + 1));
     mtls_expr_baton_t baton = {r, &judged->evidence};
-    mtls_judge_t judge = {judged->now, mtls_expr_eval_rule, &baton};
+    mtls_judge_t judge = {apr_time_now(), mtls_expr_eval_rule, &baton};
     int i;
 
     for (i = 0; i < merged->total; i++)
         mtls_policy_finish(merged->policies[i], &judged->evidence, &judge, &verdicts[i],
                            &results[i]);
     decide(r->pool, merged, results, &judged->decision);
-    judged->report = report_text(r->pool, merged, results);
+    report(r->pool, merged, results, judged);
+    return judged;
 }
 
 /* Plain HTTP: the same judgement over no evidence. */
-static void judge_nobody(request_rec *r, const mtls_merged_t *merged, mtls_judged_t *judged)
+static const mtls_judged_t *judge_nobody(request_rec *r, const mtls_merged_t *merged)
 {
-    mtls_slot_t *slot;
+    mtls_slot_t *slot = make_slot(r->pool, merged);
 
-    memset(judged, 0, sizeof(*judged));
-    judged->decision.reason = MTLS_NO_TLS;
-    judged->now = apr_time_now();
-    if (!merged)
-        return;
-    slot = make_slot(r->pool, merged);
-    slot->judged = *judged;
-    evaluate(r->pool, r, merged, slot);
-    *judged = slot->judged;
-    if (merged->decided_per_request)
-        finish(r, merged, slot->verdicts, judged);
+    evaluate(r->pool, r, merged, NULL, make_judged(r->pool, apr_time_now()), slot);
+    return merged->decided_per_request ? finish(r, merged, slot->verdicts, slot->judged)
+                                       : slot->judged;
 }
 
-/* The chain alone: what a vhost that defers asks outside any policy. */
-static void judge_chain(mtls_peer_t *peer, request_rec *r, mtls_judged_t *judged)
-{
-    const mtls_evidence_t *e = &judged->evidence;
-
-    mtls_peer_enter(peer, r);
-    take_evidence(peer, r, apr_time_now(), judged);
-    mtls_peer_leave(peer, r);
-    if (!e->presented)
-        judged->decision.reason = MTLS_NO_CERTIFICATE;
-    else if (!e->facts)
-        judged->decision.reason = MTLS_CERTIFICATE_MALFORMED;
-    else
-        judged->decision.reason = e->chain_reason;
-}
-
-void mtls_verdict_judge(request_rec *r, const mtls_merged_t *merged, mtls_judged_t *judged)
+const mtls_judged_t *mtls_verdict_judge(request_rec *r, const mtls_merged_t *merged)
 {
     mtls_peer_t *peer = mtls_peer_of(r);
     mtls_verdict_t *verdicts = NULL;
+    const mtls_judged_t *judged;
     const mtls_slot_t *slot;
 
-    if (!peer) {
-        judge_nobody(r, merged, judged);
-        return;
-    }
-    if (!merged) {
-        judge_chain(peer, r, judged);
-        return;
-    }
+    if (!peer)
+        return judge_nobody(r, merged);
     if (merged->decided_per_request)
         verdicts = apr_palloc(r->pool, sizeof(*verdicts) * (apr_size_t)(merged->total + 1));
     mtls_peer_enter(peer, r);
     slot = remembered(peer, r, merged, apr_time_now());
-    *judged = slot->judged;
+    judged = slot->judged;
     if (verdicts)
         memcpy(verdicts, slot->verdicts, sizeof(*verdicts) * (apr_size_t)merged->total);
     mtls_peer_leave(peer, r);
-    if (verdicts)
-        finish(r, merged, verdicts, judged);
+    return verdicts ? finish(r, merged, verdicts, judged) : judged;
 }

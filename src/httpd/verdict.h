@@ -26,20 +26,22 @@ typedef struct mtls_exports_t {
     const char *too_large;         /* the header over MTLSHeaderLimit; NULL: none */
 } mtls_exports_t;
 
-/* A request as it was judged under one merged policy. */
+/* A request as it was judged under one merged policy. Never changed once made: a connection hands
+ * the same one to all its requests until something has to be judged anew. */
 typedef struct mtls_judged_t {
     mtls_decision_t decision;
     mtls_evidence_t evidence;
     const char *detail;            /* of the chain, for the log; NULL */
     int openssl_error;             /* of the chain; X509_V_OK when it is good */
     const char *report;            /* MTLS_REPORT; NULL: no policy reports */
+    int report_refuses;            /* one of them would have refused */
     const mtls_exports_t *exports; /* NULL: nobody was verified */
     apr_time_t now;
 } mtls_judged_t;
 
-/* Judge the request under `merged`, NULL standing for the chain alone (a vhost that defers). Never
- * fails: what cannot be found out is a refusal. What it points to lives as long as the request. */
-void mtls_verdict_judge(request_rec *r, const mtls_merged_t *merged, mtls_judged_t *judged);
+/* Judge the request. Never NULL: what cannot be found out is a refusal. Lives as long as the
+ * request. */
+const mtls_judged_t *mtls_verdict_judge(request_rec *r, const mtls_merged_t *merged);
 
 /* The user's name for exactly one value of MTLSUser, else NULL. */
 const char *mtls_verdict_user(apr_pool_t *p, const mtls_user_t *user,

@@ -32,6 +32,11 @@ const char *mtls_text_encode(apr_pool_t *p, mtls_span_t value, int joined)
     return encode(p, value, joined ? "%," : "%");
 }
 
+const char *mtls_text_encode_quoted(apr_pool_t *p, mtls_span_t value)
+{
+    return encode(p, value, "%\"\\");
+}
+
 const char *mtls_text_encode_control(apr_pool_t *p, const char *text)
 {
     const char *at = text;

@@ -14,6 +14,10 @@
  * percent-encoded (upper-case hex). Reversible, and never ends or splits a header. In `p`. */
 const char *mtls_text_encode(apr_pool_t *p, mtls_span_t value, int joined);
 
+/* The same for a value that will stand between double quotes, with those and backslashes encoded:
+ * httpd escapes what it logs once more, so no other escape survives as itself. */
+const char *mtls_text_encode_quoted(apr_pool_t *p, mtls_span_t value);
+
 /* `text` with only control and non-ASCII bytes percent-encoded: the last look at a finished value,
  * whose parts are encoded already. `text` itself where there is nothing to do. */
 const char *mtls_text_encode_control(apr_pool_t *p, const char *text);

@@ -136,11 +136,15 @@ static const mtls_extension_t *find_extension(const mtls_facts_t *facts, const c
     return NULL;
 }
 
-static int count_spiffe(const mtls_facts_t *facts)
+/* An ID of a domain these anchors may not vouch for is nobody's. */
+static mtls_span_t spiffe_value(const mtls_evidence_t *e)
 {
-    mtls_span_t id, domain;
+    mtls_span_t id = {"", 0}, domain = {"", 0};
 
-    return mtls_spiffe_of(facts, &id, &domain) == MTLS_SVID_VALID;
+    if (mtls_spiffe_of(e->facts, &id, &domain) != MTLS_SVID_VALID ||
+        !mtls_spiffe_domain_trusted(e->chain, domain))
+        return mtls_span("", 0);
+    return id;
 }
 
 static mtls_san_type_t san_type(mtls_source_t source)
@@ -183,7 +187,7 @@ int mtls_attribute_count(const mtls_attribute_t *a, const mtls_evidence_t *e)
     case MTLS_SOURCE_SAN_UPN:
         return f->san[san_type(a->source)].n;
     case MTLS_SOURCE_SPIFFE:
-        return count_spiffe(f);
+        return spiffe_value(e).len > 0;
     case MTLS_SOURCE_EKU:
         return f->eku.n;
     case MTLS_SOURCE_POLICY:
@@ -198,15 +202,6 @@ int mtls_attribute_count(const mtls_attribute_t *a, const mtls_evidence_t *e)
 static mtls_span_t digest(const unsigned char *bytes)
 {
     return mtls_span((const char *)bytes, MTLS_DIGEST_BYTES);
-}
-
-static mtls_span_t spiffe_value(const mtls_facts_t *facts)
-{
-    mtls_span_t id = {"", 0}, domain;
-
-    if (mtls_spiffe_of(facts, &id, &domain) != MTLS_SVID_VALID)
-        return mtls_span("", 0);
-    return id;
 }
 
 static mtls_span_t chain_value(mtls_source_t source, const mtls_chain_t *chain, int index)
@@ -258,7 +253,7 @@ mtls_span_t mtls_attribute_value(const mtls_attribute_t *a, const mtls_evidence_
     case MTLS_SOURCE_SAN_UPN:
         return (folded ? f->san_folded : f->san)[san_type(a->source)].v[index];
     case MTLS_SOURCE_SPIFFE:
-        return spiffe_value(f);
+        return spiffe_value(e);
     case MTLS_SOURCE_EKU:
         return f->eku.v[index];
     case MTLS_SOURCE_POLICY:

@@ -387,17 +387,6 @@ static void test_values(const mtls_rule_t *rule, const mtls_evidence_t *evidence
         result->hint = "the certificate has this name in the reverse order";
 }
 
-static int domain_trusted(const mtls_chain_t *chain, mtls_span_t domain)
-{
-    const char *const *d;
-
-    for (d = chain->trust_domains; d && *d; d++) {
-        if (mtls_span_equal(mtls_span_of(*d), domain))
-            return 1;
-    }
-    return 0;
-}
-
 static void test_spiffe(const mtls_rule_t *rule, const mtls_evidence_t *evidence,
                         mtls_result_t *result)
 {
@@ -410,7 +399,7 @@ static void test_spiffe(const mtls_rule_t *rule, const mtls_evidence_t *evidence
     case MTLS_SVID_VALID:
         /* An ID of a domain these anchors may not vouch for is nobody's ID: it satisfies no rule,
          * and it is no way round a "not" either. */
-        if (domain_trusted(evidence->chain, domain)) {
+        if (mtls_spiffe_domain_trusted(evidence->chain, domain)) {
             conclude(rule, 1, match_value(rule, id), result);
         } else {
             refuse(result, MTLS_SPIFFE_MISMATCH, rule);

@@ -121,3 +121,14 @@ mtls_svid_t mtls_spiffe_of(const mtls_facts_t *facts, mtls_span_t *id, mtls_span
     *id = uris->v[0];
     return MTLS_SVID_VALID;
 }
+
+int mtls_spiffe_domain_trusted(const mtls_chain_t *chain, mtls_span_t domain)
+{
+    const char *const *d;
+
+    for (d = chain ? chain->trust_domains : NULL; d && *d; d++) {
+        if (mtls_span_equal(mtls_span_of(*d), domain))
+            return 1;
+    }
+    return 0;
+}

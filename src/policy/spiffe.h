@@ -25,4 +25,7 @@ typedef enum mtls_svid_t {
  * CA, no certificate or CRL signing. `id` and `domain` are set for MTLS_SVID_VALID only. */
 mtls_svid_t mtls_spiffe_of(const mtls_facts_t *facts, mtls_span_t *id, mtls_span_t *domain);
 
+/* Whether the anchors of a verified chain may vouch for a trust domain. */
+int mtls_spiffe_domain_trusted(const mtls_chain_t *chain, mtls_span_t domain);
+
 #endif
