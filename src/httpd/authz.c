@@ -29,9 +29,21 @@ static authz_status check_mtls(request_rec *r, const char *line, const void *par
     return AUTHZ_GRANTED;
 }
 
+/* .htaccess allows Require; ours would be read while requests run, and unchecked. */
+static const char *in_htaccess(cmd_parms *cmd)
+{
+    return ap_check_cmd_context(cmd, NOT_IN_HTACCESS)
+               ? "Require mtls and Require mtls-policy are not allowed in .htaccess files"
+               : NULL;
+}
+
 static const char *parse_mtls(cmd_parms *cmd, const char *line, const void **parsed)
 {
+    const char *error = in_htaccess(cmd);
+
     *parsed = NULL;
+    if (error)
+        return error;
     if (!*line)
         return NULL;
     return apr_psprintf(cmd->pool, "Require mtls takes no arguments (\"%s\"); a named policy is "
@@ -68,8 +80,10 @@ static const char *parse_policy(cmd_parms *cmd, const char *line, const void **p
 {
     apr_array_header_t *names = apr_array_make(cmd->pool, 2, sizeof(mtls_require_t *));
     mtls_require_t *require;
-    const char *name;
+    const char *name, *error = in_htaccess(cmd);
 
+    if (error)
+        return error;
     while (*line && *(name = ap_getword_conf(cmd->pool, &line))) {
         require = apr_pcalloc(cmd->pool, sizeof(*require));
         require->name = name;

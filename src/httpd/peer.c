@@ -17,6 +17,16 @@ APLOG_USE_MODULE(mtls_policy);
 
 /* ---- mod_ssl's hooks ---- */
 
+/* The peer of an SSL. */
+static int peer_index(void)
+{
+    static int made = -1;
+
+    if (made < 0)
+        made = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    return made;
+}
+
 /* Marks the SSL_CTX of a vhost that defers. */
 static int defers_index(void)
 {
@@ -46,6 +56,7 @@ int mtls_peer_pre_handshake(conn_rec *c, SSL *ssl, int is_proxy)
     if (apr_thread_mutex_create(&peer->lock, APR_THREAD_MUTEX_DEFAULT, peer->p) != APR_SUCCESS)
         return DECLINED;
     ap_set_module_config(c->conn_config, &mtls_policy_module, peer);
+    SSL_set_ex_data(ssl, peer_index(), peer);
     return DECLINED;
 }
 
@@ -59,16 +70,39 @@ static void remember_sent(apr_pool_t *p, const STACK_OF(X509) *verified, STACK_O
         mtls_remember(cache, p, verified, sent, apr_time_now(), MTLS_FOREVER);
 }
 
+static apr_status_t free_leaf(void *x)
+{
+    X509_free(x);
+    return APR_SUCCESS;
+}
+
+/* Keep the answer for the connection's first request. The handshake is the connection's own thread,
+ * and no request is under way. */
+static void keep_chain(mtls_peer_t *peer, X509 *leaf, const mtls_trust_store_t *store,
+                       const mtls_chain_result_t *result)
+{
+    X509_up_ref(leaf);
+    apr_pool_cleanup_register(peer->p, leaf, free_leaf, apr_pool_cleanup_null);
+    peer->handshake_leaf = leaf;
+    peer->handshake_chain.store = store;
+    peer->handshake_chain.result = *result;
+    peer->handshake_chain.result.verified = NULL;
+}
+
 /* MTLSHandshake defer: the handshake takes any certificate whose key the client proved; whether it
  * is good is said at the request. The result left here is the truth about a good one, and for any
  * other the one error mod_ssl lets pass that no success can be mistaken for. */
 static void verify_deferred(apr_pool_t *p, const mtls_server_t *server, X509_STORE_CTX *ctx)
 {
     STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(ctx);
+    X509 *leaf = X509_STORE_CTX_get0_cert(ctx);
+    SSL *ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
+    mtls_peer_t *peer = ssl ? SSL_get_ex_data(ssl, peer_index()) : NULL;
     mtls_chain_result_t result;
 
-    mtls_chain_verify(p, server->store, X509_STORE_CTX_get0_cert(ctx), sent, apr_time_now(),
-                      &result);
+    mtls_chain_verify(peer ? peer->p : p, server->store, leaf, sent, apr_time_now(), &result);
+    if (peer)
+        keep_chain(peer, leaf, server->store, &result);
     if (result.reason != MTLS_OK)
         return;
     remember_sent(p, result.verified, sent);
@@ -128,6 +162,7 @@ int mtls_peer_init_server(server_rec *s, apr_pool_t *p, int is_proxy, SSL_CTX *c
     server->asks_for_certificate = (SSL_CTX_get_verify_mode(ctx) & SSL_VERIFY_PEER) != 0;
     if (mtls_site_is_idle())
         return DECLINED;
+    peer_index(); /* made here, where one thread runs */
     SSL_CTX_set_cert_verify_callback(ctx, verify_in_handshake, server);
     if (server->handshake == MTLS_HANDSHAKE_DEFER)
         SSL_CTX_set_ex_data(ctx, defers_index(), server);
@@ -151,12 +186,6 @@ mtls_peer_t *mtls_peer_of(request_rec *r)
     return peer;
 }
 
-static apr_status_t free_leaf(void *x)
-{
-    X509_free(x);
-    return APR_SUCCESS;
-}
-
 static void look_at_certificate(mtls_peer_t *peer, request_rec *r)
 {
     peer->known = 1;
@@ -165,11 +194,14 @@ static void look_at_certificate(mtls_peer_t *peer, request_rec *r)
     memset(peer->chains, 0, sizeof(peer->chains));
     peer->slots = NULL;
     peer->slot_count = 0;
+    peer->next_chain = 1;
     peer->deferred = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(peer->ssl), defers_index()) != NULL;
     peer->leaf = SSL_get1_peer_certificate(peer->ssl);
     if (!peer->leaf)
         return;
     apr_pool_cleanup_register(peer->p, peer->leaf, free_leaf, apr_pool_cleanup_null);
+    if (peer->leaf == peer->handshake_leaf)
+        peer->chains[0] = peer->handshake_chain;
     peer->facts = mtls_x509_facts(peer->p, peer->leaf, &peer->malformed);
     if (!peer->facts) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "mtls_policy: certificate refused: %s",

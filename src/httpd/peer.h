@@ -34,6 +34,9 @@ typedef struct mtls_peer_t {
     X509 *leaf;               /* a reference of ours; NULL: none presented */
     const mtls_facts_t *facts;
     const char *malformed;    /* why there are no facts */
+    /* What a handshake that was deferred found out, of which certificate. */
+    X509 *handshake_leaf; /* a reference of ours */
+    mtls_peer_chain_t handshake_chain;
     mtls_peer_chain_t chains[MTLS_PEER_STORES];
     int next_chain;
     struct mtls_slot_t **slots; /* verdicts, by ordinal of the merged policy (verdict.c) */

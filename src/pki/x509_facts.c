@@ -32,17 +32,33 @@ static int fail(reader_t *in, const char *what)
 
 /* ---- digests, times, numbers ---- */
 
+/* Fetched once: EVP_sha256() is looked up anew by every use, at some 15,000 instructions. */
+static const EVP_MD *sha256(void)
+{
+    static EVP_MD *fetched;
+    EVP_MD *md = __atomic_load_n(&fetched, __ATOMIC_ACQUIRE), *none = NULL;
+
+    if (md)
+        return md;
+    md = EVP_MD_fetch(NULL, "SHA256", NULL);
+    if (!__atomic_compare_exchange_n(&fetched, &none, md, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        EVP_MD_free(md); /* another thread was first */
+        md = none;
+    }
+    return md ? md : EVP_sha256();
+}
+
 int mtls_x509_digests(X509 *x, unsigned char *certificate, unsigned char *spki)
 {
     unsigned char *der = NULL;
     unsigned int len = 0;
     int n, done = 0;
 
-    if (X509_digest(x, EVP_sha256(), certificate, &len) != 1 || len != MTLS_DIGEST_BYTES)
+    if (X509_digest(x, sha256(), certificate, &len) != 1 || len != MTLS_DIGEST_BYTES)
         return 0;
     n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der);
     if (n > 0)
-        done = EVP_Digest(der, (size_t)n, spki, &len, EVP_sha256(), NULL) == 1 &&
+        done = EVP_Digest(der, (size_t)n, spki, &len, sha256(), NULL) == 1 &&
                len == MTLS_DIGEST_BYTES;
     OPENSSL_free(der);
     return done;

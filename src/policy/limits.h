@@ -41,7 +41,4 @@
 /* Merged policies kept for re-use; more are computed for each request (slower, never wrong). */
 #define MTLS_MAX_MERGED_POLICIES 4096
 
-/* Verdicts one connection remembers (one for each policy its requests met). */
-#define MTLS_MAX_VERDICTS 32
-
 #endif
