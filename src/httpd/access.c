@@ -19,43 +19,28 @@ APLOG_USE_MODULE(mtls_policy);
 
 /* ---- the verdict and its variables ---- */
 
-static void set_variable(mtls_request_t *rq, const char *name, const char *value)
-{
-    if (!value)
-        return;
-    rq->variables[rq->variable_count].name = name;
-    rq->variables[rq->variable_count].value = value;
-    rq->variable_count++;
-}
-
 /* Give the request a verdict (NULL: none) and its variables at once: httpd itself may refuse the
  * request later, before fixups. */
 static void describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged,
                      const char *verdict, mtls_reason_t reason)
 {
-    const mtls_decision_t *d = judged ? &judged->decision : NULL;
+    const mtls_exports_t *exports = rq->granted && rq->here ? rq->here->exports : NULL;
 
+    rq->told = judged;
     rq->verdict = verdict;
     rq->reason = reason;
-    rq->variable_count = 0;
-    if (verdict) {
-        set_variable(rq, "MTLS_VERDICT", verdict);
-        set_variable(rq, "MTLS_REASON", mtls_reason_token(reason));
-    }
-    if (verdict && d && d->rule && reason == d->reason)
-        set_variable(rq, "MTLS_RULE", mtls_rule_text(d->rule));
-    if (verdict && d)
-        set_variable(rq, "MTLS_POLICY", d->names);
-    if (judged)
-        set_variable(rq, "MTLS_REPORT", judged->report);
-    mtls_export_variables(r, rq);
+    if (judged == rq->granted && judged == rq->here && reason == MTLS_OK)
+        rq->variables = judged->variables; /* made once for the connection */
+    else
+        rq->variables = mtls_verdict_variables(r->pool, judged, verdict, reason,
+                                               exports ? exports->env : NULL);
+    mtls_export_variables(r, rq, rq);
 }
 
 void mtls_access_describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged)
 {
     int allowed = judged->decision.reason == MTLS_OK;
 
-    rq->told = judged;
     if (allowed)
         mtls_access_grant(rq, judged);
     describe(r, rq, judged, allowed ? mtls_verdict_allow : mtls_verdict_deny,
@@ -97,7 +82,6 @@ static int refuse(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judge
                   mtls_reason_t reason)
 {
     rq->granted = NULL;
-    rq->told = judged;
     describe(r, rq, judged, mtls_verdict_deny, reason);
     log_once(r, rq);
     /* A connection whose certificate ended has nothing left to do; HTTP/2 has other streams. */
@@ -108,12 +92,12 @@ static int refuse(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judge
 
 int mtls_access_refuse(request_rec *r, mtls_request_t *rq, mtls_reason_t reason)
 {
-    return refuse(r, rq, rq->granted ? rq->granted : rq->here, reason);
+    return refuse(r, rq, rq->granted, reason);
 }
 
 /* ---- judging ---- */
 
-mtls_reason_t mtls_access_reason(const mtls_request_t *rq)
+static mtls_reason_t reason_here(const mtls_request_t *rq)
 {
     const mtls_judged_t *here = rq->here;
 
@@ -123,6 +107,11 @@ mtls_reason_t mtls_access_reason(const mtls_request_t *rq)
         (!here->exports || !here->exports->user))
         return MTLS_USER_AMBIGUOUS;
     return here->decision.reason;
+}
+
+mtls_reason_t mtls_access_reason(const mtls_request_t *rq)
+{
+    return reason_here(rq);
 }
 
 mtls_request_t *mtls_access_judge(request_rec *r)
@@ -135,6 +124,7 @@ mtls_request_t *mtls_access_judge(request_rec *r)
     rq->dir = dir;
     rq->granted = NULL;
     rq->verdict = NULL;
+    rq->variables = NULL;
     rq->here = NULL;
     rq->merged = mtls_merged_of(r);
     if (rq->merged && rq->merged->mode != MTLS_MODE_OFF) {
@@ -151,18 +141,32 @@ static int check_deferred(request_rec *r, mtls_request_t *rq)
 {
     const mtls_judged_t *judged = rq->here;
     int under_policy = rq->merged && rq->merged->under_policy;
+    mtls_peer_t *peer = mtls_peer_of(r);
 
-    if (!mtls_site()->defers || !mtls_peer_defers(r))
+    if (!peer || !mtls_peer_defers(peer, r))
         return DECLINED;
     if (!under_policy)
         judged = mtls_verdict_judge(r, mtls_merged_chain_alone());
     rq->deferred_error = judged->openssl_error;
-    mtls_peer_tell_mod_ssl(r, rq->deferred_error);
+    mtls_peer_tell_mod_ssl(peer, r, judged->openssl_error, judged->evidence.valid_until);
     if (under_policy || judged->decision.reason == MTLS_OK ||
         judged->decision.reason == MTLS_NO_CERTIFICATE ||
         (rq->merged && rq->merged->mode == MTLS_MODE_OFF))
         return DECLINED;
     return refuse(r, rq, judged, judged->decision.reason);
+}
+
+/* mod_ssl's word is put right before httpd walks the sections, too: an <If> may ask for it, and the
+ * session's is of some earlier day. */
+static void tell_before_walk(request_rec *r)
+{
+    mtls_peer_t *peer = mtls_peer_of(r);
+    const mtls_judged_t *judged;
+
+    if (!peer || r->request_time < peer->told_until || !mtls_peer_defers(peer, r))
+        return;
+    judged = mtls_verdict_judge(r, mtls_merged_chain_alone());
+    mtls_peer_tell_mod_ssl(peer, r, judged->openssl_error, judged->evidence.valid_until);
 }
 
 /* Whether Require mtls or mtls-policy had its say under this configuration, for this request or
@@ -180,17 +184,29 @@ static int authz_was_consulted(const request_rec *r)
     return 0;
 }
 
+/* A sub-request ends and its memory may become another's: its mark must not outlive it. When it has
+ * taken its main request's place, httpd keeps its pool as long as that one's. */
+static apr_status_t forget_sub(void *main_state)
+{
+    ((mtls_request_t *)main_state)->consulted_for_sub = NULL;
+    return APR_SUCCESS;
+}
+
 void mtls_access_consulted(request_rec *r)
 {
+    mtls_request_t *rq;
+
     mtls_request_of(r)->consulted_for = r->per_dir_config;
-    if (r->main) /* whose place this sub-request may take (DirectoryIndex) */
-        mtls_request_of(r->main)->consulted_for_sub = r->per_dir_config;
+    if (!r->main) /* whose place this sub-request may take (DirectoryIndex) */
+        return;
+    rq = mtls_request_of(r->main);
+    rq->consulted_for_sub = r->per_dir_config;
+    apr_pool_cleanup_register(r->pool, rq, forget_sub, apr_pool_cleanup_null);
 }
 
 /* The mode decides what a refusal means. DECLINED lets the request go on, as nobody. */
 static int apply_mode(request_rec *r, mtls_request_t *rq, mtls_reason_t reason, int last_chance)
 {
-    rq->told = rq->here;
     switch (rq->merged->mode) {
     case MTLS_MODE_OPTIONAL:
         if (reason != MTLS_NO_CERTIFICATE)
@@ -226,12 +242,12 @@ static int enforce(request_rec *r, int last_chance)
     rq = mtls_access_judge(r);
     if (rq->settled == dir)
         return DECLINED;
-    if ((status = check_deferred(r, rq)) != DECLINED)
+    if (mtls_site()->defers && (status = check_deferred(r, rq)) != DECLINED)
         return status;
     if (!rq->merged || !rq->merged->under_policy) {
         if (!rq->verdict && rq->here && rq->here->report)
             describe(r, rq, rq->here, NULL, MTLS_INTERNAL_ERROR);
-    } else if ((reason = mtls_access_reason(rq)) != MTLS_OK) {
+    } else if ((reason = reason_here(rq)) != MTLS_OK) {
         return apply_mode(r, rq, reason, last_chance);
     } else {
         if (!rq->granted)
@@ -244,13 +260,11 @@ static int enforce(request_rec *r, int last_chance)
 
 /* ---- hooks ---- */
 
-/* mod_ssl's word is put right before httpd walks the sections, too: an <If> may ask for it, and
- * the session's is of some earlier day. */
 int mtls_access_post_read_request(request_rec *r)
 {
     mtls_strip_request(r);
-    if (mtls_site()->defers && !r->connection->master && mtls_peer_defers(r))
-        mtls_peer_tell_mod_ssl(r, mtls_verdict_judge(r, mtls_merged_chain_alone())->openssl_error);
+    if (mtls_site()->defers && !r->connection->master)
+        tell_before_walk(r);
     return DECLINED;
 }
 
@@ -265,6 +279,7 @@ int mtls_access_translate_name(request_rec *r)
 
 int mtls_access_checker(request_rec *r)
 {
+    mtls_export_strip_trailers(r);
     return enforce(r, 0);
 }
 
@@ -273,9 +288,12 @@ int mtls_access_checker(request_rec *r)
 static void inherit_grant(request_rec *r, mtls_request_t *rq)
 {
     const request_rec *from = r->prev ? r->prev : r->main;
-    const mtls_request_t *before = from ? mtls_request_peek(from) : NULL;
+    const mtls_request_t *before;
 
-    if (rq->granted || rq->verdict || !before || !before->granted ||
+    if (rq->granted || rq->verdict || !from)
+        return;
+    before = mtls_request_peek(from);
+    if (!before || !before->granted ||
         from->per_dir_config != r->per_dir_config)
         return;
     mtls_access_describe(r, rq, before->granted);
@@ -285,11 +303,14 @@ static void inherit_grant(request_rec *r, mtls_request_t *rq)
  * internal redirects with the same configuration. Nothing ignores fixups. */
 int mtls_access_fixups_first(request_rec *r)
 {
-    int status = enforce(r, 1);
     mtls_request_t *rq = mtls_request_peek(r);
+    int status;
 
-    if (status != DECLINED || !rq)
-        return status;
+    if (!rq || rq->settled != mtls_dir_of(r)) {
+        status = enforce(r, 1);
+        if (status != DECLINED || (rq = mtls_request_peek(r)) == NULL)
+            return status;
+    }
     inherit_grant(r, rq);
     if (rq->granted && !r->user && rq->merged && rq->merged->user && rq->here &&
         rq->here->exports)
@@ -297,26 +318,37 @@ int mtls_access_fixups_first(request_rec *r)
     return DECLINED;
 }
 
+/* The request's own verdict; an error page tells why its request was refused instead, not how the
+ * page itself was judged. */
+static const mtls_request_t *told_by(const request_rec *r, const mtls_request_t *rq)
+{
+    const mtls_request_t *refused = r->prev ? mtls_request_refused(r->prev) : NULL;
+
+    return refused ? refused : rq;
+}
+
 int mtls_access_fixups_last(request_rec *r)
 {
     mtls_request_t *rq = mtls_request_peek(r);
-    const mtls_request_t *refused;
     int status;
 
+    mtls_export_strip_trailers(r);
     mtls_export_guard_trailers(r);
     if (!rq && !r->prev && !r->main && mtls_dir_of(r)->n == 0)
         return DECLINED; /* nothing of ours, and nothing it could have from another request */
     /* DirectoryIndex lets a sub-request take this one's place meanwhile. */
     if ((!rq || rq->dir != mtls_dir_of(r)) && (status = enforce(r, 1)) != DECLINED)
         return status;
-    rq = mtls_request_of(r);
-    refused = r->prev ? mtls_request_refused(r->prev) : NULL;
-    /* An error page tells why its request was refused, not how the page itself was judged. */
-    mtls_export_variables(r, refused ? refused : rq);
+    if (!rq)
+        rq = mtls_request_of(r);
+    mtls_export_variables(r, rq, told_by(r, rq));
     if (rq->deferred_error)
         mtls_peer_correct_variable(r, rq->deferred_error);
-    mtls_export_ajp(r, rq);
-    return mtls_export_headers(r, rq) == OK ? DECLINED : HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
+    if (r->proxyreq)
+        mtls_export_ajp(r, rq);
+    if (r->main || (rq->granted && rq->merged && rq->merged->header_count))
+        return mtls_export_headers(r, rq) == OK ? DECLINED : HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
+    return DECLINED;
 }
 
 /* mod_proxy has removed what the client named in `Connection`; ours must not be among it. */
@@ -330,32 +362,33 @@ int mtls_access_proxy_fixups(request_rec *r)
 /* Refusals of Require mtls and mtls-policy are httpd's own; their reason is ours to log. */
 static void log_refused_by_httpd(request_rec *r)
 {
-    mtls_request_t *rq;
+    mtls_request_t *rq = mtls_request_peek(r);
 
-    for (; r; r = r->next) {
-        rq = mtls_request_peek(r);
-        if (rq && rq->verdict == mtls_verdict_deny && ap_is_HTTP_ERROR(r->status))
-            log_once(r, rq);
-    }
+    if (rq && rq->verdict == mtls_verdict_deny && ap_is_HTTP_ERROR(r->status))
+        log_once(r, rq);
 }
 
 /* "%{VAR}e" reads the last request of an internal redirect: give that one what the log must tell. */
-int mtls_access_log_transaction(request_rec *r)
+static void tell_last(request_rec *first, request_rec *last)
 {
-    const mtls_request_t *told;
-    request_rec *last = r;
+    const mtls_request_t *told = mtls_request_refused(last);
 
-    log_refused_by_httpd(r);
-    if (!r->next)
-        return DECLINED;
-    while (last->next)
-        last = last->next;
-    told = mtls_request_refused(last);
     if (!told && (told = mtls_request_peek(last)) != NULL && !told->verdict)
         told = NULL;
     if (!told)
-        told = mtls_request_peek(r);
+        told = mtls_request_peek(first);
     if (told)
-        mtls_export_variables(last, told);
+        mtls_export_variables(last, mtls_request_of(last), told);
+}
+
+int mtls_access_log_transaction(request_rec *r)
+{
+    request_rec *last;
+
+    for (last = r; last->next; last = last->next)
+        log_refused_by_httpd(last);
+    log_refused_by_httpd(last);
+    if (last != r)
+        tell_last(r, last);
     return DECLINED;
 }

@@ -32,7 +32,7 @@ void mtls_access_consulted(request_rec *r);
 /* Let a location without policies of its own have the verdict of a required one. */
 void mtls_access_describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged);
 
-/* Refuse the request: its variables, its one log line, its connection where that must not go on.
+/* Refuse a request that was granted: its variables, its one log line, its connection where that must not go on.
  * Returns the status to answer with. */
 int mtls_access_refuse(request_rec *r, mtls_request_t *rq, mtls_reason_t reason);
 

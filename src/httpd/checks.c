@@ -224,8 +224,10 @@ int mtls_checks_config(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *main_se
 
     (void)pconf;
     if (negated)
-        return fail(main_server, negated, "Require not mtls: a refusal proves nothing about who "
-                                          "is calling; write the rule as \"MTLSRequire not ...\"");
+        return fail(main_server, negated, "Require not mtls (also through <RequireNone> or an "
+                                          "<AuthzProviderAlias>): a refusal proves nothing about "
+                                          "who is calling; write the rule as \"MTLSRequire not "
+                                          "...\"");
     if ((rc = resolve_requires(ptemp)) != OK)
         return rc;
     for (i = 0; i < sections->nelts; i++) {
@@ -251,6 +253,36 @@ static int is_policy(const mtls_section_t *section)
            section->mode != MTLS_MODE_OFF;
 }
 
+/* A policy where nothing ever asks for a certificate refuses everybody: surely not what was meant.
+ * A section inherited from the main server may never be reached on this vhost; that is said only. */
+static int check_asked(server_rec *s, const server_rec *owner, const char *where)
+{
+    static const char what[] = "a policy applies on a TLS virtual host where no SSLVerifyClient "
+                               "asks for a certificate, neither in the virtual host nor in a "
+                               "section";
+
+    if (!mtls_server_of(s)->store || mtls_server_of(s)->asks_for_certificate ||
+        mtls_conftree_somewhere(s, "SSLVerifyClient", "none"))
+        return OK;
+    if (owner == s)
+        return fail(s, where, what);
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "mtls_policy: %s: %s (%s)", where, what,
+                 s->server_hostname ? s->server_hostname : "main server");
+    return OK;
+}
+
+/* mod_cache's quick handler answers from its store before any access check. */
+static int check_cache(server_rec *s, const char *where)
+{
+    const char *quick = mtls_conftree_setting(s, "CacheQuickHandler");
+
+    if (!mtls_conftree_somewhere(s, "CacheEnable", NULL) ||
+        (quick && ap_cstr_casecmp(quick, "off") == 0))
+        return OK;
+    return fail(s, where, "a policy applies on a server where mod_cache answers before "
+                                   "any check is made: set \"CacheQuickHandler off\"");
+}
+
 static int check_defer(server_rec *s)
 {
     const mtls_server_t *server = mtls_server_of(s);
@@ -260,41 +292,10 @@ static int check_defer(server_rec *s)
         return OK;
     verify = mtls_conftree_setting(s, "SSLVerifyClient");
     if (verify && ap_cstr_casecmp(verify, "optional_no_ca") == 0)
-        return OK;
+        return check_cache(s, server->handshake_where);
     return fail(s, server->handshake_where,
                 "MTLSHandshake defer needs \"SSLVerifyClient optional_no_ca\" in the same virtual "
                 "host: any other setting lets mod_ssl refuse in the handshake");
-}
-
-/* A policy where nothing ever asks for a certificate refuses everybody: surely not what was meant.
- * A section inherited from the main server may never be reached on this vhost; that is said only. */
-static int check_asked(apr_pool_t *p, server_rec *s, const mtls_section_t *section)
-{
-    static const char what[] = "a policy applies on a TLS virtual host where no SSLVerifyClient "
-                               "asks for a certificate, neither in the virtual host nor in a "
-                               "section";
-
-    if (!mtls_server_of(s)->store || mtls_server_of(s)->asks_for_certificate ||
-        mtls_conftree_somewhere(s, "SSLVerifyClient", "none"))
-        return OK;
-    if (section->server == s)
-        return fail(s, section->where, what);
-    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "mtls_policy: %s: %s (%s)", section->where, what,
-                 s->server_hostname ? s->server_hostname : "main server");
-    (void)p;
-    return OK;
-}
-
-/* mod_cache's quick handler answers from its store before any access check. */
-static int check_cache(server_rec *s, const mtls_section_t *section)
-{
-    const char *quick = mtls_conftree_setting(s, "CacheQuickHandler");
-
-    if (!mtls_conftree_somewhere(s, "CacheEnable", NULL) ||
-        (quick && ap_cstr_casecmp(quick, "off") == 0))
-        return OK;
-    return fail(s, section->where, "a policy applies on a server where mod_cache answers before "
-                                   "any check is made: set \"CacheQuickHandler off\"");
 }
 
 static int binds_issuer(const mtls_section_t *section)
@@ -325,7 +326,28 @@ static void warn_of_anchors(server_rec *s, const mtls_section_t *section)
                  "for", section->where, anchors);
 }
 
-static int check_start(apr_pool_t *ptemp, server_rec *s, server_rec *main_server)
+/* What a policy, wherever it is written, needs of a server it applies to. */
+static int check_policy(server_rec *s, const server_rec *owner, const char *where)
+{
+    int rc = check_asked(s, owner, where);
+
+    return rc == OK ? check_cache(s, where) : rc;
+}
+
+static int check_required(server_rec *s, const server_rec *main_server)
+{
+    const apr_array_header_t *requires = mtls_site()->requires;
+    int i, rc = OK;
+
+    for (i = 0; i < requires->nelts && rc == OK; i++) {
+        const mtls_require_t *require = APR_ARRAY_IDX(requires, i, const mtls_require_t *);
+        if (require->server == s || require->server == main_server)
+            rc = check_policy(s, require->server, require->where);
+    }
+    return rc;
+}
+
+static int check_start(server_rec *s, const server_rec *main_server)
 {
     const apr_array_header_t *sections = mtls_site()->sections;
     const mtls_section_t *section;
@@ -335,15 +357,13 @@ static int check_start(apr_pool_t *ptemp, server_rec *s, server_rec *main_server
         section = APR_ARRAY_IDX(sections, i, mtls_section_t *);
         if (!applies_to(section, s, main_server) || !is_policy(section))
             continue;
-        rc = check_asked(ptemp, s, section);
-        if (rc == OK)
-            rc = check_cache(s, section);
+        rc = check_policy(s, section->server, section->where);
         warn_of_anchors(s, section);
     }
-    return rc;
+    return rc == OK ? check_required(s, main_server) : rc;
 }
 
-int mtls_checks_start(apr_pool_t *ptemp, server_rec *main_server)
+int mtls_checks_start(server_rec *main_server)
 {
     const apr_array_header_t *sections = mtls_site()->sections;
     server_rec *s;
@@ -351,7 +371,7 @@ int mtls_checks_start(apr_pool_t *ptemp, server_rec *main_server)
 
     say_warnings(main_server);
     for (s = main_server; s && rc == OK; s = s->next)
-        rc = check_start(ptemp, s, main_server);
+        rc = check_start(s, main_server);
     for (i = 0; i < sections->nelts && rc == OK; i++) {
         const mtls_section_t *section = APR_ARRAY_IDX(sections, i, mtls_section_t *);
         if (section->mode == MTLS_MODE_REPORT) {

@@ -13,6 +13,6 @@
 int mtls_checks_config(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *main_server);
 
 /* post_config, after mod_ssl's: what only mod_ssl's set-up can show, and the warnings. */
-int mtls_checks_start(apr_pool_t *ptemp, server_rec *main_server);
+int mtls_checks_start(server_rec *main_server);
 
 #endif

@@ -15,7 +15,8 @@
 #include "pki/chain.h"
 #include "policy/policy.h"
 
-extern module AP_MODULE_DECLARE_DATA mtls_policy_module;
+/* The one symbol httpd looks for; all others are hidden. */
+extern module AP_MODULE_DECLARE_DATA mtls_policy_module __attribute__((visibility("default")));
 
 #define MTLS_UNSET (-1)
 

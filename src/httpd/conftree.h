@@ -17,7 +17,8 @@ const char *mtls_conftree_setting(const server_rec *s, const char *directive);
  * directive with arguments other than `except` (NULL: any). Top levels count too. */
 int mtls_conftree_somewhere(const server_rec *s, const char *directive, const char *except);
 
-/* "file:line" of the first `Require not mtls...` or of one inside <RequireNone>; NULL: none. */
+/* "file:line" of the first `Require not mtls...`, of one inside <RequireNone>, or of an
+ * <AuthzProviderAlias> for one; NULL: none. */
 const char *mtls_conftree_negated_require(apr_pool_t *p);
 
 #endif

@@ -8,6 +8,7 @@
 #include <util_filter.h>
 
 #include "httpd/expr.h"
+#include "httpd/peer.h"
 #include "httpd/site.h"
 #include "httpd/strip.h"
 #include "identity/text.h"
@@ -20,53 +21,37 @@ APLOG_USE_MODULE(mtls_policy);
 
 /* ---- variables ---- */
 
-/* The n-th variable the request should have: its verdict's first, then the identity's. */
-static const mtls_variable_t *variable(const mtls_request_t *rq, int n)
+static int has_prefix(const char *name, const char *prefix, apr_size_t len)
 {
-    const apr_array_header_t *env;
-
-    if (n < rq->variable_count)
-        return &rq->variables[n];
-    n -= rq->variable_count;
-    if (!rq->granted || !rq->here || !rq->here->exports ||
-        (env = rq->here->exports->env) == NULL || n >= env->nelts)
-        return NULL;
-    return &((const mtls_variable_t *)(const void *)env->elts)[n];
+    return ((*name ^ *prefix) & ~0x20) == 0 && ap_cstr_casecmpn(name, prefix, len) == 0;
 }
 
-static int ours(const apr_table_entry_t *e, const mtls_variable_t *v)
-{
-    return e->key == v->name && e->val == v->value;
-}
-
-/* Whether nothing has touched the table since our variables went in: same length, same entries. */
+/* Whether our variables are as they went in, and nobody has added one of our prefix since. What was
+ * removed or put in order before them would have moved them. */
 static int untouched(const apr_table_t *env, const mtls_request_t *rq)
 {
     const apr_array_header_t *elements = apr_table_elts(env);
     const apr_table_entry_t *e = (const apr_table_entry_t *)(const void *)elements->elts;
-    const mtls_variable_t *v;
-    int n;
+    const mtls_variable_t *v = (const mtls_variable_t *)(const void *)rq->variables->elts;
+    int i = rq->env_first, end = i + rq->variables->nelts;
 
-    if (rq->env != env || rq->env_count != elements->nelts)
+    if (rq->env != env || rq->env_variables != rq->variables || elements->nelts < end)
         return 0;
-    for (n = 0; (v = variable(rq, n)) != NULL; n++) {
-        if (rq->env_first + n >= elements->nelts || !ours(&e[rq->env_first + n], v))
+    for (; i < end; i++, v++) {
+        if (e[i].key != v->name || e[i].val != v->value)
             return 0;
     }
-    return rq->env_first + n == rq->env_count;
+    for (; i < elements->nelts; i++) {
+        if (has_prefix(e[i].key, PREFIX, sizeof(PREFIX) - 1))
+            return 0;
+    }
+    return 1;
 }
 
-static int has_prefix(const char *name, const char *prefix, apr_size_t len)
-{
-    return mtls_ascii_lower(*name) == mtls_ascii_lower(*prefix) &&
-           ap_cstr_casecmpn(name, prefix, len) == 0;
-}
-
-static void remove_prefixed(apr_table_t *env, const char *prefix)
+static void remove_prefixed(apr_table_t *env, const char *prefix, apr_size_t len)
 {
     const apr_array_header_t *elements = apr_table_elts(env);
     const apr_table_entry_t *e = (const apr_table_entry_t *)(const void *)elements->elts;
-    apr_size_t len = strlen(prefix);
     int i;
 
     for (i = 0; i < elements->nelts; i++) {
@@ -77,49 +62,54 @@ static void remove_prefixed(apr_table_t *env, const char *prefix)
     }
 }
 
-void mtls_export_variables(request_rec *r, const mtls_request_t *told)
+void mtls_export_variables(request_rec *r, mtls_request_t *rq, const mtls_request_t *told)
 {
-    mtls_request_t *rq = mtls_request_of(r);
-    const mtls_variable_t *v;
-    int n;
+    static const apr_array_header_t none;
+    const apr_array_header_t *variables = told->variables ? told->variables : &none;
+    const mtls_variable_t *v = (const mtls_variable_t *)(const void *)variables->elts;
+    apr_table_t *env = r->subprocess_env;
+    int i;
 
-    if (told == rq && untouched(r->subprocess_env, rq))
+    if (rq->env && told == rq && rq->variables && untouched(env, rq))
         return;
-    remove_prefixed(r->subprocess_env, PREFIX);
-    rq->env = told == rq ? r->subprocess_env : NULL;
-    rq->env_first = apr_table_elts(r->subprocess_env)->nelts;
-    for (n = 0; (v = variable(told, n)) != NULL; n++)
-        apr_table_addn(r->subprocess_env, v->name, v->value);
-    rq->env_count = rq->env_first + n;
+    remove_prefixed(env, PREFIX, sizeof(PREFIX) - 1);
+    rq->env = env;
+    rq->env_variables = variables;
+    rq->env_first = apr_table_elts(env)->nelts;
+    for (i = 0; i < variables->nelts; i++)
+        apr_table_addn(env, v[i].name, v[i].value);
 }
 
 void mtls_export_ajp(request_rec *r, const mtls_request_t *rq)
 {
     const mtls_variable_t *v;
-    int n;
+    int i;
 
-    if (!r->proxyreq || !r->filename)
+    if (!r->filename)
         return;
-    remove_prefixed(r->subprocess_env, AJP_PREFIX);
+    remove_prefixed(r->subprocess_env, AJP_PREFIX, sizeof(AJP_PREFIX) - 1);
     if (strncmp(r->filename, "proxy:ajp:", 10) != 0 &&
         strncmp(r->filename, "proxy:balancer:", 15) != 0)
         return;
-    for (n = 0; (v = variable(rq, n)) != NULL; n++)
+    for (i = 0; rq->variables && i < rq->variables->nelts; i++) {
+        v = &APR_ARRAY_IDX(rq->variables, i, const mtls_variable_t);
         apr_table_addn(r->subprocess_env, apr_pstrcat(r->pool, "AJP_", v->name, NULL), v->value);
+    }
 }
 
 const char *mtls_export_ssl_var(apr_pool_t *p, server_rec *s, conn_rec *c, request_rec *r,
                                 const char *name)
 {
-    const mtls_request_t *rq = r && r->proxyreq ? mtls_request_peek(r) : NULL;
+    const mtls_request_t *rq = r ? mtls_request_peek(r) : NULL;
 
-    (void)p;
     (void)s;
     (void)c;
-    if (!rq || !rq->verdict || rq->granted ||
-        strncmp(name, "SSL_CLIENT_CERT", sizeof("SSL_CLIENT_CERT") - 1) != 0)
+    if (!rq)
         return NULL;
-    return "";
+    if (r->proxyreq && rq->verdict && !rq->granted &&
+        strncmp(name, "SSL_CLIENT_CERT", sizeof("SSL_CLIENT_CERT") - 1) == 0)
+        return "";
+    return mtls_peer_verify_text(p, name, rq->deferred_error);
 }
 
 /* ---- headers ---- */
@@ -150,7 +140,7 @@ int mtls_export_headers(request_rec *r, const mtls_request_t *rq)
 
     if (r->main)
         mtls_strip_table(r->headers_in);
-    if (!rq->granted || !m || !exports)
+    if (!rq->granted || !m || m->header_count == 0 || !exports)
         return OK;
     if (exports->too_large)
         return too_large(r, exports->too_large);
@@ -185,12 +175,23 @@ static apr_status_t guard_trailers(ap_filter_t *f, apr_bucket_brigade *bb, ap_in
     return rv;
 }
 
-void mtls_export_guard_trailers(request_rec *r)
+static int merges_trailers(const request_rec *r)
 {
     const core_server_config *core = ap_get_core_module_config(r->server->module_config);
 
-    if (core->merge_trailers == AP_MERGE_TRAILERS_ENABLE && mtls_site()->headers->nelts > 0 &&
-        !r->main)
+    return core->merge_trailers == AP_MERGE_TRAILERS_ENABLE && mtls_site()->headers->nelts > 0 &&
+           !r->main;
+}
+
+void mtls_export_strip_trailers(request_rec *r)
+{
+    if (merges_trailers(r))
+        mtls_strip_request(r);
+}
+
+void mtls_export_guard_trailers(request_rec *r)
+{
+    if (merges_trailers(r))
         ap_add_input_filter(TRAILER_GUARD, NULL, r, r->connection);
 }
 

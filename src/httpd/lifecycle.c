@@ -10,6 +10,7 @@
 #include "httpd/cache.h"
 #include "httpd/checks.h"
 #include "httpd/merged.h"
+#include "httpd/peer.h"
 #include "httpd/site.h"
 #include "httpd/strip.h"
 
@@ -21,6 +22,7 @@ int mtls_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     (void)plog;
     (void)ptemp;
     mtls_site_begin(pconf);
+    mtls_peer_begin();
     return mtls_cache_register(pconf) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }
 
@@ -39,9 +41,10 @@ int mtls_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, ser
     int rc;
 
     (void)plog;
+    (void)ptemp;
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG)
         return OK; /* the pass that only looks at the configuration */
-    if ((rc = mtls_checks_start(ptemp, s)) != OK)
+    if ((rc = mtls_checks_start(s)) != OK)
         return rc;
     if (mtls_site_is_idle())
         return OK;

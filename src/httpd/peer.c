@@ -60,14 +60,55 @@ int mtls_peer_pre_handshake(conn_rec *c, SSL *ssl, int is_proxy)
     return DECLINED;
 }
 
-/* Remember what only the client sent while it is here: the session may be resumed, which carries
- * the leaf only, before any request of this connection needs the chain. */
-static void remember_sent(apr_pool_t *p, const STACK_OF(X509) *verified, STACK_OF(X509) *sent)
+static void drop_sent(mtls_peer_t *peer)
 {
-    const mtls_store_t *cache = mtls_cache();
+    sk_X509_pop_free(peer->verified, X509_free);
+    sk_X509_pop_free(peer->sent, X509_free);
+    peer->verified = peer->sent = NULL;
+}
 
-    if (cache && verified && sk_X509_num(verified) > 2 && sent)
-        mtls_remember(cache, p, verified, sent, apr_time_now(), MTLS_FOREVER);
+static apr_status_t drop_sent_at_end(void *peer)
+{
+    drop_sent(peer);
+    return APR_SUCCESS;
+}
+
+/* Keep what the client sent of a good chain until the handshake is done: only then has it proved
+ * that the leaf is its own. */
+static void keep_sent(mtls_peer_t *peer, STACK_OF(X509) *verified, STACK_OF(X509) *sent)
+{
+    if (!mtls_cache() || !verified || sk_X509_num(verified) < 3 || !sent)
+        return;
+    drop_sent(peer);
+    peer->verified = X509_chain_up_ref(verified);
+    peer->sent = X509_chain_up_ref(sent);
+    apr_pool_cleanup_register(peer->p, peer, drop_sent_at_end, apr_pool_cleanup_null);
+}
+
+/* mod_ssl's, which ours goes on to. */
+static void (*ssl_info_callback)(const SSL *ssl, int where, int value);
+
+void mtls_peer_begin(void)
+{
+    ssl_info_callback = NULL;
+}
+
+/* The session may be resumed, which carries the leaf only, before any request of this connection
+ * needs the chain: so remember now. */
+static void handshake_info(const SSL *ssl, int where, int value)
+{
+    mtls_peer_t *peer = SSL_get_ex_data(ssl, peer_index());
+    apr_pool_t *p;
+
+    if (ssl_info_callback)
+        ssl_info_callback(ssl, where, value);
+    if (!(where & SSL_CB_HANDSHAKE_DONE) || !peer || !peer->verified || !peer->sent)
+        return;
+    if (apr_pool_create(&p, NULL) == APR_SUCCESS) {
+        mtls_remember(mtls_cache(), p, peer->verified, peer->sent, apr_time_now(), MTLS_FOREVER);
+        apr_pool_destroy(p);
+    }
+    drop_sent(peer);
 }
 
 static apr_status_t free_leaf(void *x)
@@ -89,23 +130,35 @@ static void keep_chain(mtls_peer_t *peer, X509 *leaf, const mtls_trust_store_t *
     peer->handshake_chain.result.verified = NULL;
 }
 
+/* mod_ssl's callback notes that a certificate was let pass ("GENEROUS"), which it does not forget on
+ * this connection whatever becomes of the verify result. */
+static void tell_callback(X509_STORE_CTX *ctx, X509 *leaf)
+{
+    X509_STORE_CTX_verify_cb callback = X509_STORE_CTX_get_verify_cb(ctx);
+
+    X509_STORE_CTX_set_error_depth(ctx, 0);
+    X509_STORE_CTX_set_current_cert(ctx, leaf);
+    if (callback)
+        callback(0, ctx);
+    X509_STORE_CTX_set_error(ctx, X509_V_ERR_CERT_UNTRUSTED);
+}
+
 /* MTLSHandshake defer: the handshake takes any certificate whose key the client proved; whether it
  * is good is said at the request. The result left here is the truth about a good one, and for any
  * other the one error mod_ssl lets pass that no success can be mistaken for. */
-static void verify_deferred(apr_pool_t *p, const mtls_server_t *server, X509_STORE_CTX *ctx)
+static void verify_deferred(mtls_peer_t *peer, const mtls_server_t *server, X509_STORE_CTX *ctx)
 {
     STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(ctx);
     X509 *leaf = X509_STORE_CTX_get0_cert(ctx);
-    SSL *ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
-    mtls_peer_t *peer = ssl ? SSL_get_ex_data(ssl, peer_index()) : NULL;
     mtls_chain_result_t result;
 
-    mtls_chain_verify(peer ? peer->p : p, server->store, leaf, sent, apr_time_now(), &result);
-    if (peer)
-        keep_chain(peer, leaf, server->store, &result);
-    if (result.reason != MTLS_OK)
+    mtls_chain_verify(peer->p, server->store, leaf, sent, apr_time_now(), &result);
+    keep_chain(peer, leaf, server->store, &result);
+    if (result.reason != MTLS_OK) {
+        tell_callback(ctx, leaf);
         return;
-    remember_sent(p, result.verified, sent);
+    }
+    keep_sent(peer, result.verified, sent);
     sk_X509_pop_free(result.verified, X509_free);
     X509_STORE_CTX_set_error(ctx, X509_V_OK);
 }
@@ -114,20 +167,19 @@ static void verify_deferred(apr_pool_t *p, const mtls_server_t *server, X509_STO
 static int verify_in_handshake(X509_STORE_CTX *ctx, void *server_)
 {
     const mtls_server_t *server = server_;
-    int defers = server->handshake == MTLS_HANDSHAKE_DEFER, verified = 1;
-    apr_pool_t *p = NULL;
+    SSL *ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
+    mtls_peer_t *peer = ssl ? SSL_get_ex_data(ssl, peer_index()) : NULL;
+    int verified;
 
-    if (defers)
+    if (server->handshake == MTLS_HANDSHAKE_DEFER) {
         X509_STORE_CTX_set_error(ctx, X509_V_ERR_CERT_UNTRUSTED);
-    else
-        verified = X509_verify_cert(ctx);
-    if (apr_pool_create(&p, NULL) != APR_SUCCESS)
-        return verified;
-    if (defers)
-        verify_deferred(p, server, ctx);
-    else if (verified == 1 && X509_STORE_CTX_get_error(ctx) == X509_V_OK)
-        remember_sent(p, X509_STORE_CTX_get0_chain(ctx), X509_STORE_CTX_get0_untrusted(ctx));
-    apr_pool_destroy(p);
+        if (peer)
+            verify_deferred(peer, server, ctx);
+        return 1;
+    }
+    verified = X509_verify_cert(ctx);
+    if (peer && verified == 1 && X509_STORE_CTX_get_error(ctx) == X509_V_OK)
+        keep_sent(peer, X509_STORE_CTX_get0_chain(ctx), X509_STORE_CTX_get0_untrusted(ctx));
     return verified;
 }
 
@@ -164,6 +216,9 @@ int mtls_peer_init_server(server_rec *s, apr_pool_t *p, int is_proxy, SSL_CTX *c
         return DECLINED;
     peer_index(); /* made here, where one thread runs */
     SSL_CTX_set_cert_verify_callback(ctx, verify_in_handshake, server);
+    if (SSL_CTX_get_info_callback(ctx)) /* mod_ssl sets one where its log level asks for it */
+        ssl_info_callback = SSL_CTX_get_info_callback(ctx);
+    SSL_CTX_set_info_callback(ctx, handshake_info);
     if (server->handshake == MTLS_HANDSHAKE_DEFER)
         SSL_CTX_set_ex_data(ctx, defers_index(), server);
     return DECLINED;
@@ -195,7 +250,7 @@ static void look_at_certificate(mtls_peer_t *peer, request_rec *r)
     peer->slots = NULL;
     peer->slot_count = 0;
     peer->next_chain = 1;
-    peer->deferred = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(peer->ssl), defers_index()) != NULL;
+    peer->told_until = 0;
     peer->leaf = SSL_get1_peer_certificate(peer->ssl);
     if (!peer->leaf)
         return;
@@ -209,22 +264,12 @@ static void look_at_certificate(mtls_peer_t *peer, request_rec *r)
     }
 }
 
-void mtls_peer_enter(mtls_peer_t *peer, request_rec *r)
-{
-    if (r->connection->master) {
-        apr_thread_mutex_lock(peer->lock);
-        if (!peer->known)
-            look_at_certificate(peer, r);
-    } else if (!peer->known || SSL_get0_peer_certificate(peer->ssl) != peer->leaf) {
-        /* The reference we hold keeps a new certificate from having the old one's address. */
-        look_at_certificate(peer, r);
-    }
-}
-
-void mtls_peer_leave(mtls_peer_t *peer, request_rec *r)
+void mtls_peer_lock_and_look(mtls_peer_t *peer, request_rec *r)
 {
     if (r->connection->master)
-        apr_thread_mutex_unlock(peer->lock);
+        apr_thread_mutex_lock(peer->lock);
+    if (!r->connection->master || !peer->known)
+        look_at_certificate(peer, r);
 }
 
 /* A resumed session has the leaf only: try with what is remembered of its full handshake. */
@@ -303,37 +348,36 @@ const mtls_chain_result_t *mtls_peer_evidence(mtls_peer_t *peer, request_rec *r,
     return &chain->result;
 }
 
-int mtls_peer_defers(request_rec *r)
+int mtls_peer_defers(const mtls_peer_t *peer, const request_rec *r)
 {
-    mtls_peer_t *peer;
-    int deferred;
-
-    if (!mtls_site()->defers || (peer = mtls_peer_of(r)) == NULL)
-        return 0;
-    if (mtls_server_of(r->server)->handshake == MTLS_HANDSHAKE_DEFER)
-        return 1;
-    mtls_peer_enter(peer, r);
-    deferred = peer->deferred;
-    mtls_peer_leave(peer, r);
-    return deferred;
+    return mtls_server_of(r->server)->handshake == MTLS_HANDSHAKE_DEFER ||
+           SSL_CTX_get_ex_data(SSL_get_SSL_CTX(peer->ssl), defers_index()) != NULL;
 }
 
-void mtls_peer_tell_mod_ssl(request_rec *r, int openssl_error)
+void mtls_peer_tell_mod_ssl(mtls_peer_t *peer, request_rec *r, int openssl_error, apr_time_t until)
 {
-    mtls_peer_t *peer = mtls_peer_of(r);
-
-    if (!peer || r->connection->master || SSL_get_verify_result(peer->ssl) == openssl_error)
+    /* With TLS 1.2 mod_ssl has just now, in this very thread, put OK there itself. */
+    if (r->connection->master && SSL_version(peer->ssl) >= TLS1_3_VERSION)
         return;
-    SSL_set_verify_result(peer->ssl, openssl_error);
+    mtls_peer_enter(peer, r);
+    if (SSL_get_verify_result(peer->ssl) != openssl_error)
+        SSL_set_verify_result(peer->ssl, openssl_error);
+    peer->told_until = until;
+    mtls_peer_leave(peer, r);
+}
+
+const char *mtls_peer_verify_text(apr_pool_t *p, const char *name, int openssl_error)
+{
+    if (openssl_error == X509_V_OK || strcmp(name, "SSL_CLIENT_VERIFY") != 0)
+        return NULL;
+    return apr_pstrcat(p, "FAILED:", X509_verify_cert_error_string(openssl_error), NULL);
 }
 
 void mtls_peer_correct_variable(request_rec *r, int openssl_error)
 {
     const char *said = apr_table_get(r->subprocess_env, "SSL_CLIENT_VERIFY");
 
-    if (!said || openssl_error == X509_V_OK || strncmp(said, "FAILED", 6) == 0)
-        return;
-    apr_table_setn(r->subprocess_env, "SSL_CLIENT_VERIFY",
-                   apr_pstrcat(r->pool, "FAILED:", X509_verify_cert_error_string(openssl_error),
-                               NULL));
+    if (said && openssl_error != X509_V_OK)
+        apr_table_setn(r->subprocess_env, "SSL_CLIENT_VERIFY",
+                       mtls_peer_verify_text(r->pool, "SSL_CLIENT_VERIFY", openssl_error));
 }

@@ -30,13 +30,16 @@ typedef struct mtls_peer_t {
     apr_pool_t *p;            /* with an allocator of its own; only under the lock */
     apr_thread_mutex_t *lock;
     int known;                /* the certificate was looked at */
-    int deferred;             /* its handshake was made by a vhost with MTLSHandshake defer */
+    apr_time_t told_until;    /* until when mod_ssl's verify result is what we made it */
     X509 *leaf;               /* a reference of ours; NULL: none presented */
     const mtls_facts_t *facts;
     const char *malformed;    /* why there are no facts */
     /* What a handshake that was deferred found out, of which certificate. */
     X509 *handshake_leaf; /* a reference of ours */
     mtls_peer_chain_t handshake_chain;
+    /* What to remember once the handshake is done; references of ours. */
+    STACK_OF(X509) *verified;
+    STACK_OF(X509) *sent;
     mtls_peer_chain_t chains[MTLS_PEER_STORES];
     int next_chain;
     struct mtls_slot_t **slots; /* verdicts, by ordinal of the merged policy (verdict.c) */
@@ -49,8 +52,21 @@ mtls_peer_t *mtls_peer_of(request_rec *r);
 
 /* Take and give back the lock, needed on HTTP/2 only. Entering also notices a certificate that
  * renegotiation or post-handshake authentication brought, and forgets what the old one had. */
-void mtls_peer_enter(mtls_peer_t *peer, request_rec *r);
-void mtls_peer_leave(mtls_peer_t *peer, request_rec *r);
+void mtls_peer_lock_and_look(mtls_peer_t *peer, request_rec *r);
+
+static inline void mtls_peer_enter(mtls_peer_t *peer, request_rec *r)
+{
+    /* The reference we hold keeps a new certificate from having the old one's address. */
+    if (r->connection->master || !peer->known ||
+        SSL_get0_peer_certificate(peer->ssl) != peer->leaf)
+        mtls_peer_lock_and_look(peer, r);
+}
+
+static inline void mtls_peer_leave(mtls_peer_t *peer, request_rec *r)
+{
+    if (r->connection->master)
+        apr_thread_mutex_unlock(peer->lock);
+}
 
 /* What is known of the peer at `now`, its chain verified against the store of the request's vhost.
  * Inside enter/leave. */
@@ -59,15 +75,22 @@ const mtls_chain_result_t *mtls_peer_evidence(mtls_peer_t *peer, request_rec *r,
 
 /* Whether the certificate may be one that mod_ssl would have refused in the handshake: this vhost
  * defers, or the one that made the handshake did (and the Host header then led here). */
-int mtls_peer_defers(request_rec *r);
+int mtls_peer_defers(const mtls_peer_t *peer, const request_rec *r);
 
-/* Let mod_ssl's verify result say what is true, on a connection that defers. HTTP/1 only: a stream
- * must not touch the connection's SSL. */
-void mtls_peer_tell_mod_ssl(request_rec *r, int openssl_error);
+/* Let mod_ssl's verify result say what is true until `until`, on a connection that defers. A stream
+ * of HTTP/2 touches it with TLS 1.2 only, where mod_ssl has set it for every request itself. */
+void mtls_peer_tell_mod_ssl(mtls_peer_t *peer, request_rec *r, int openssl_error,
+                            apr_time_t until);
 
-/* The same for the variable SSL_CLIENT_VERIFY, which on HTTP/2 tells what the handshake, or mod_ssl
- * since, has left in the connection. */
+/* What SSL_CLIENT_VERIFY has to say of a chain that failed; NULL for another name, and where there
+ * is nothing to correct. On HTTP/2 mod_ssl tells what the handshake, or a stream, has left. */
+const char *mtls_peer_verify_text(apr_pool_t *p, const char *name, int openssl_error);
+
+/* The same for the variable of that name, where it is set. */
 void mtls_peer_correct_variable(request_rec *r, int openssl_error);
+
+/* Before a configuration is read: forget what the last one's mod_ssl gave. */
+void mtls_peer_begin(void);
 
 /* mod_ssl's hooks. */
 int mtls_peer_pre_handshake(conn_rec *c, SSL *ssl, int is_proxy);

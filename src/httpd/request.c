@@ -3,10 +3,6 @@
 
 #include "httpd/request.h"
 
-const char mtls_verdict_allow[] = "allow";
-const char mtls_verdict_deny[] = "deny";
-const char mtls_verdict_report[] = "report";
-
 mtls_request_t *mtls_request_of(request_rec *r)
 {
     mtls_request_t *rq = mtls_request_peek(r);

@@ -8,13 +8,6 @@
 
 #include "httpd/verdict.h"
 
-/* The values of MTLS_VERDICT; compared by address. */
-extern const char mtls_verdict_allow[];
-extern const char mtls_verdict_deny[];
-extern const char mtls_verdict_report[];
-
-#define MTLS_REQUEST_VARIABLES 5
-
 typedef struct mtls_request_t {
     const mtls_dir_t *dir;        /* the configuration `here` was judged by; NULL: not yet */
     const mtls_merged_t *merged;  /* NULL: no section of ours applies */
@@ -31,12 +24,11 @@ typedef struct mtls_request_t {
     const ap_conf_vector_t *consulted_for_sub;
     int logged;
     int deferred_error;           /* OpenSSL's, of the chain on a connection that defers */
-    mtls_variable_t variables[MTLS_REQUEST_VARIABLES]; /* MTLS_VERDICT and those beside it */
-    int variable_count;
-    /* Where mtls_export_variables() has put them: the table, our first entry, its length then. */
+    const apr_array_header_t *variables; /* mtls_variable_t: MTLS_VERDICT and the like; NULL: none */
+    /* What mtls_export_variables() has put where: the table, the variables, our first entry. */
     const apr_table_t *env;
+    const apr_array_header_t *env_variables;
     int env_first;
-    int env_count;
 
     /* While an expression is evaluated: */
     const mtls_evidence_t *rule_evidence; /* inside a policy's own rules */

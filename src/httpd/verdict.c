@@ -153,6 +153,50 @@ static mtls_exports_t *make_exports(apr_pool_t *p, const mtls_merged_t *merged,
     return e;
 }
 
+/* ---- variables ---- */
+
+const char mtls_verdict_allow[] = "allow";
+const char mtls_verdict_deny[] = "deny";
+const char mtls_verdict_report[] = "report";
+
+static void set_variable(apr_array_header_t *out, const char *name, const char *value)
+{
+    mtls_variable_t *v;
+
+    if (!value)
+        return;
+    v = apr_array_push(out);
+    v->name = name;
+    v->value = value;
+}
+
+const apr_array_header_t *mtls_verdict_variables(apr_pool_t *p, const mtls_judged_t *judged,
+                                                 const char *verdict, mtls_reason_t reason,
+                                                 const apr_array_header_t *env)
+{
+    const mtls_decision_t *d = &judged->decision;
+    apr_array_header_t *out = apr_array_make(p, 5, sizeof(mtls_variable_t));
+
+    if (verdict) {
+        set_variable(out, "MTLS_VERDICT", verdict);
+        set_variable(out, "MTLS_REASON", mtls_reason_token(reason));
+        set_variable(out, "MTLS_RULE",
+                     d->rule && reason == d->reason ? mtls_rule_text(d->rule) : NULL);
+        set_variable(out, "MTLS_POLICY", d->names);
+    }
+    set_variable(out, "MTLS_REPORT", judged->report);
+    if (env)
+        apr_array_cat(out, env);
+    return out;
+}
+
+static void make_variables(apr_pool_t *p, mtls_judged_t *judged)
+{
+    if (judged->decision.reason == MTLS_OK)
+        judged->variables = mtls_verdict_variables(p, judged, mtls_verdict_allow, MTLS_OK,
+                                                   judged->exports ? judged->exports->env : NULL);
+}
+
 /* ---- judging ---- */
 
 static void judge_policies(const mtls_merged_t *merged, const mtls_evidence_t *evidence,
@@ -211,6 +255,7 @@ static void evaluate(apr_pool_t *p, request_rec *r, const mtls_merged_t *merged,
         /* Nothing of this lives on with the slot but pointers into the configuration. */
         decide(r->pool, merged, static_results(r->pool, merged, slot->verdicts),
                &judged->decision);
+        make_variables(p, judged);
     }
     slot->judged = judged;
 }
@@ -244,33 +289,39 @@ static mtls_slot_t *slot_of(mtls_peer_t *peer, const mtls_merged_t *merged)
     return peer->slots[ordinal];
 }
 
-/* One look, one comparison of times - or everything anew. Under the peer's lock. */
-static const mtls_slot_t *remembered(mtls_peer_t *peer, request_rec *r,
-                                     const mtls_merged_t *merged, apr_time_t now)
+/* Everything anew. */
+static const mtls_slot_t *renew(mtls_peer_t *peer, request_rec *r, const mtls_merged_t *merged)
 {
-    const mtls_trust_store_t *store = mtls_server_of(r->server)->store;
-    const mtls_judged_t *before;
-    mtls_judged_t *judged;
-    mtls_slot_t *slot;
-    apr_pool_t *p;
+    int kept = merged->ordinal != MTLS_UNSET;
+    apr_pool_t *p = kept ? peer->p : r->pool;
+    mtls_slot_t *slot = kept ? slot_of(peer, merged) : make_slot(p, merged);
+    mtls_judged_t *judged = make_judged(p, apr_time_now());
 
-    if (merged->ordinal == MTLS_UNSET) {
-        p = r->pool;
-        slot = make_slot(p, merged);
-        before = NULL;
-    } else {
-        p = peer->p;
-        slot = slot_of(peer, merged);
-        if (slot->store == store && now < slot->valid_until)
-            return slot;
-        before = slot->judged;
-    }
     slot->valid_until = 0;
-    slot->store = store;
-    judged = make_judged(p, now);
+    slot->store = mtls_server_of(r->server)->store;
     take_evidence(peer, r, judged);
-    evaluate(p, r, merged, before, judged, slot);
+    evaluate(p, r, merged, slot->judged, judged, slot);
     return slot;
+}
+
+/* Whether a moment is still to come. The clock is only asked near it: a request is read in less
+ * than the margin, and asking costs more than the rest of a remembered verdict. */
+static int is_ahead(const request_rec *r, apr_time_t moment)
+{
+    return r->request_time < moment - MTLS_CLOCK_MARGIN || apr_time_now() < moment;
+}
+
+/* One look, one comparison of times. Under the peer's lock. */
+static const mtls_slot_t *remembered(mtls_peer_t *peer, request_rec *r,
+                                     const mtls_merged_t *merged)
+{
+    mtls_slot_t *slot = NULL;
+
+    if (merged->ordinal >= 0 && merged->ordinal < peer->slot_count)
+        slot = peer->slots[merged->ordinal];
+    if (slot && slot->store == mtls_server_of(r->server)->store && is_ahead(r, slot->valid_until))
+        return slot;
+    return renew(peer, r, merged);
 }
 
 /* What a request alone can say - expressions, alternatives, reports - over what its connection
@@ -290,6 +341,7 @@ static const mtls_judged_t *finish(request_rec *r, const mtls_merged_t *merged,
                            &results[i]);
     decide(r->pool, merged, results, &judged->decision);
     report(r->pool, merged, results, judged);
+    make_variables(r->pool, judged);
     return judged;
 }
 
@@ -303,22 +355,33 @@ static const mtls_judged_t *judge_nobody(request_rec *r, const mtls_merged_t *me
                                        : slot->judged;
 }
 
+static const mtls_judged_t *judge_per_request(mtls_peer_t *peer, request_rec *r,
+                                              const mtls_merged_t *merged)
+{
+    mtls_verdict_t *verdicts =
+        apr_palloc(r->pool, sizeof(*verdicts) * (apr_size_t)(merged->total + 1));
+    const mtls_judged_t *judged;
+    const mtls_slot_t *slot;
+
+    mtls_peer_enter(peer, r);
+    slot = remembered(peer, r, merged);
+    judged = slot->judged;
+    memcpy(verdicts, slot->verdicts, sizeof(*verdicts) * (apr_size_t)merged->total);
+    mtls_peer_leave(peer, r);
+    return finish(r, merged, verdicts, judged);
+}
+
 const mtls_judged_t *mtls_verdict_judge(request_rec *r, const mtls_merged_t *merged)
 {
     mtls_peer_t *peer = mtls_peer_of(r);
-    mtls_verdict_t *verdicts = NULL;
     const mtls_judged_t *judged;
-    const mtls_slot_t *slot;
 
     if (!peer)
         return judge_nobody(r, merged);
     if (merged->decided_per_request)
-        verdicts = apr_palloc(r->pool, sizeof(*verdicts) * (apr_size_t)(merged->total + 1));
+        return judge_per_request(peer, r, merged);
     mtls_peer_enter(peer, r);
-    slot = remembered(peer, r, merged, apr_time_now());
-    judged = slot->judged;
-    if (verdicts)
-        memcpy(verdicts, slot->verdicts, sizeof(*verdicts) * (apr_size_t)merged->total);
+    judged = remembered(peer, r, merged)->judged;
     mtls_peer_leave(peer, r);
-    return verdicts ? finish(r, merged, verdicts, judged) : judged;
+    return judged;
 }

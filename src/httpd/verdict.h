@@ -17,6 +17,11 @@ typedef struct mtls_decision_t {
     const char *names;         /* of the policies applied; NULL: none has a name */
 } mtls_decision_t;
 
+/* The values of MTLS_VERDICT; compared by address. */
+extern const char mtls_verdict_allow[];
+extern const char mtls_verdict_deny[];
+extern const char mtls_verdict_report[];
+
 /* What is exported with every allowed request of a connection, made once. */
 typedef struct mtls_exports_t {
     const char *user;              /* MTLSUser; NULL: not exactly one value */
@@ -36,12 +41,19 @@ typedef struct mtls_judged_t {
     const char *report;            /* MTLS_REPORT; NULL: no policy reports */
     int report_refuses;            /* one of them would have refused */
     const mtls_exports_t *exports; /* NULL: nobody was verified */
+    const apr_array_header_t *variables; /* of a request that is allowed (mtls_verdict_variables) */
     apr_time_t now;
 } mtls_judged_t;
 
 /* Judge the request. Never NULL: what cannot be found out is a refusal. Lives as long as the
  * request. */
 const mtls_judged_t *mtls_verdict_judge(request_rec *r, const mtls_merged_t *merged);
+
+/* MTLS_VERDICT and those beside it, then the identity's where `env` says so (mtls_variable_t); a
+ * NULL verdict has a report at most. In `p`. */
+const apr_array_header_t *mtls_verdict_variables(apr_pool_t *p, const mtls_judged_t *judged,
+                                                 const char *verdict, mtls_reason_t reason,
+                                                 const apr_array_header_t *env);
 
 /* The user's name for exactly one value of MTLSUser, else NULL. */
 const char *mtls_verdict_user(apr_pool_t *p, const mtls_user_t *user,

@@ -6,6 +6,8 @@
 #ifndef MTLS_POLICY_LIMITS_H
 #define MTLS_POLICY_LIMITS_H
 
+#include <apr.h>
+
 /* Certificates. mod_ssl's default for a whole client chain is 100 KB, so these only bind where an
  * administrator raised that. */
 #define MTLS_MAX_CERTIFICATE_BYTES (256 * 1024)
@@ -37,6 +39,10 @@
 
 /* A glob is compared in (pattern tokens x value bytes) steps. */
 #define MTLS_GLOB_STEP_LIMIT 4000000
+
+/* How long reading a request may take without the clock being asked again whether a verdict that
+ * was remembered still holds (microseconds). mod_reqtimeout allows far less. */
+#define MTLS_CLOCK_MARGIN (300 * APR_INT64_C(1000000))
 
 /* Merged policies kept for re-use; more are computed for each request (slower, never wrong). */
 #define MTLS_MAX_MERGED_POLICIES 4096

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+/* Makes the binary seeds: `make_seeds DIRECTORY` fills DIRECTORY/certificate and
+ * DIRECTORY/remembered. The keys are new each time; the committed files are one run's. Run by hand
+ * (`make t/fuzz/make_seeds`) when the certificates of the seeds change. */
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <apr_general.h>
+#include <openssl/x509v3.h>
+
+#include "../unit/certificates.h"
+#include "../unit/world.h"
+
+static apr_pool_t *pool;
+static const char *base;
+
+static void write_seed(const char *folder, const char *name, const void *data, size_t len)
+{
+    FILE *out = fopen(apr_pstrcat(pool, base, "/", folder, "/", name, NULL), "wb");
+
+    if (!out || fwrite(data, 1, len, out) != len || fclose(out) != 0) {
+        perror(name);
+        exit(1);
+    }
+}
+
+static void write_certificate(const char *name, X509 *x)
+{
+    mtls_span_t der = certificate_der(pool, x);
+
+    write_seed("certificate", name, der.data, der.len);
+}
+
+static X509 *make(const certificate_t *spec)
+{
+    return certificate_make(pool, spec, NULL);
+}
+
+static void plain_certificates(void)
+{
+    static const certificate_t usual = {
+        .subject = {{"C", V_ASN1_PRINTABLESTRING, "CH", 0, 0},
+                    {"O", 0, "Foo SA", 0, 0},
+                    {"OU", 0, "a", 0, 0},
+                    {"OU", 0, "b", 0, 1},
+                    {"CN", 0, "x.example", 0, 0}},
+        .extensions = {"basicConstraints=CA:FALSE", "keyUsage=critical,digitalSignature",
+                       "extendedKeyUsage=clientAuth", "certificatePolicies=1.3.6.1.4.1.99999.1",
+                       "subjectAltName=DNS:a.example,URI:spiffe://td/a,email:a@b,IP:192.0.2.1,"
+                       "IP:2001:db8::1,RID:1.2.3,otherName:1.3.6.1.4.1.311.20.2.3;UTF8:u@d",
+                       "1.3.6.1.4.1.99999.2=ASN1:UTF8:blue"}};
+    static const certificate_t encodings = {
+        .subject = {{"CN", V_ASN1_BMPSTRING, "\0J\0\xfc", 4, 0},
+                    {"CN", V_ASN1_T61STRING, "\xfc", 1, 0},
+                    {"L", V_ASN1_UNIVERSALSTRING, "\0\0\0J", 4, 0},
+                    {"x500UniqueIdentifier", V_ASN1_BIT_STRING, "\x01\x02", 2, 0},
+                    {"1.3.6.1.4.1.99999.7", 0, "a,b", 0, 0}},
+        .serial = "-80"};
+    static const certificate_t ca = {.subject = {{"CN", 0, "CA", 0, 0}},
+                                     .serial = "0",
+                                     .extensions = {"basicConstraints=critical,CA:TRUE,pathlen:0",
+                                                    "keyUsage=critical,keyCertSign,cRLSign",
+                                                    "subjectKeyIdentifier=hash",
+                                                    "nameConstraints=permitted;DNS:.example"}};
+    static const certificate_t ed25519 = {.subject = {{"CN", 0, "e", 0, 0}},
+                                          .key_kind = KEY_ED25519};
+    static const certificate_t rsa = {.subject = {{"CN", 0, "r", 0, 0}}, .key_kind = KEY_RSA1024};
+    static const certificate_t empty = {.subject = {{NULL, 0, NULL, 0, 0}}, .version1 = 1};
+
+    write_certificate("usual", make(&usual));
+    write_certificate("encodings", make(&encodings));
+    write_certificate("ca", make(&ca));
+    write_certificate("ed25519", make(&ed25519));
+    write_certificate("rsa1024", make(&rsa));
+    write_certificate("empty_subject_v1", make(&empty));
+}
+
+static void broken_certificates(void)
+{
+    static const certificate_t spec = {.subject = {{"CN", 0, "QzX", 0, 0}}};
+    static const san_t nul = {GEN_DNS, "a\0b", 3, 0}, ip5 = {GEN_IPADD, "\1\2\3\4\5", 5, 0},
+                       upn = {GEN_OTHERNAME, "u", 0, V_ASN1_INTEGER};
+    EVP_PKEY *key = key_get(KEY_P256, 0);
+    X509 *x = make(&spec);
+
+    write_certificate("unknown_key_algorithm",
+                      certificate_patched(pool, x, "\x06\x07\x2a\x86\x48\xce\x3d\x02\x01",
+                                          "\x06\x07\x2a\x86\x48\xce\x3d\x02\x63", 9));
+    certificate_add_san(x = make(&spec), &nul, 1, key);
+    write_certificate("san_dns_nul", x);
+    certificate_add_san(x = make(&spec), &ip5, 1, key);
+    write_certificate("san_ip_5_bytes", x);
+    certificate_add_san(x = make(&spec), &upn, 1, key);
+    write_certificate("san_upn_integer", x);
+    certificate_add_raw(x = make(&spec), "2.5.29.17", 0, "\x30\x7f", 2, key);
+    write_certificate("san_no_der", x);
+    certificate_add_raw(x = make(&spec), "1.2.3.4", 1, "\5\0", 2, key);
+    certificate_add_raw(x, "1.2.3.4", 1, "\5\0", 2, key);
+    write_certificate("extension_twice", x);
+}
+
+static size_t add(char *record, size_t used, mtls_span_t der)
+{
+    record[used] = (char)(der.len >> 16);
+    record[used + 1] = (char)(der.len >> 8);
+    record[used + 2] = (char)der.len;
+    memcpy(record + used + 3, der.data, der.len);
+    return used + 3 + der.len;
+}
+
+static void records(void)
+{
+    static const certificate_t spec = {.subject = {{"CN", 0, "i", 0, 0}}, .key_kind = KEY_ED25519};
+    mtls_span_t der = certificate_der(pool, make(&spec));
+    char record[4096] = "i\0\0\0\0";
+    size_t one = add(record, 5, der);
+    size_t two = add(record, one, der);
+
+    write_seed("remembered", "one", record, one);
+    write_seed("remembered", "two", record, two);
+    write_seed("remembered", "cut", record, one - 1);
+    write_seed("remembered", "cut_in_length", record, one + 2);
+    write_seed("remembered", "header_only", record, 5);
+    write_seed("remembered", "other_format", "x\0\0\0\0", 5);
+    write_seed("remembered", "length_beyond", "i\0\0\0\0\xff\xff\xff\x30", 9);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2 || apr_initialize() != APR_SUCCESS || apr_pool_create(&pool, NULL) != APR_SUCCESS)
+        return 1;
+    base = argv[1];
+    plain_certificates();
+    broken_certificates();
+    records();
+    apr_pool_destroy(pool);
+    apr_terminate();
+    return 0;
+}
