@@ -82,6 +82,7 @@ static int refuse(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judge
                   mtls_reason_t reason)
 {
     rq->granted = NULL;
+    rq->refused = 1;
     describe(r, rq, judged, mtls_verdict_deny, reason);
     log_once(r, rq);
     /* A connection whose certificate ended has nothing left to do; HTTP/2 has other streams. */
@@ -126,7 +127,7 @@ mtls_request_t *mtls_access_judge(request_rec *r)
     rq->verdict = NULL;
     rq->variables = NULL;
     rq->here = NULL;
-    rq->merged = mtls_merged_of(r);
+    rq->merged = mtls_merged_of(r, dir);
     if (rq->merged && rq->merged->mode != MTLS_MODE_OFF) {
         rq->here = mtls_verdict_judge(r, rq->merged);
         if (rq->here->report)
@@ -341,6 +342,7 @@ int mtls_access_fixups_last(request_rec *r)
         return status;
     if (!rq)
         rq = mtls_request_of(r);
+    rq->passed = 1;
     mtls_export_variables(r, rq, told_by(r, rq));
     if (rq->deferred_error)
         mtls_peer_correct_variable(r, rq->deferred_error);
@@ -364,7 +366,8 @@ static void log_refused_by_httpd(request_rec *r)
 {
     mtls_request_t *rq = mtls_request_peek(r);
 
-    if (rq && rq->verdict == mtls_verdict_deny && ap_is_HTTP_ERROR(r->status))
+    if (rq && rq->verdict == mtls_verdict_deny && !rq->passed &&
+        (r->status == HTTP_FORBIDDEN || r->status == HTTP_UNAUTHORIZED))
         log_once(r, rq);
 }
 
@@ -373,6 +376,9 @@ static void tell_last(request_rec *first, request_rec *last)
 {
     const mtls_request_t *told = mtls_request_refused(last);
 
+    /* A refusal of httpd's own, below a verdict of ours, tells its reason as well. */
+    if (!told && (told = mtls_request_peek(first)) != NULL && !told->logged)
+        told = NULL;
     if (!told && (told = mtls_request_peek(last)) != NULL && !told->verdict)
         told = NULL;
     if (!told)

@@ -290,6 +290,11 @@ static int check_defer(server_rec *s)
 
     if (server->handshake != MTLS_HANDSHAKE_DEFER || !server->store)
         return OK;
+    if (mtls_conftree_in_sections(s, "SSLVerifyClient", "optional_no_ca")) {
+        return fail(s, server->handshake_where,
+                    "MTLSHandshake defer: a section of this virtual host has an SSLVerifyClient of "
+                    "its own, which mod_ssl could not keep: say who may come in with MTLSRequire");
+    }
     verify = mtls_conftree_setting(s, "SSLVerifyClient");
     if (verify && ap_cstr_casecmp(verify, "optional_no_ca") == 0)
         return check_cache(s, server->handshake_where);

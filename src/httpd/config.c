@@ -19,15 +19,12 @@ void *mtls_dir_create(apr_pool_t *p, char *path)
 
 /* Concatenation is associative, and so is forgetting what comes before a section that drops it:
  * httpd may merge sections among themselves first. */
-void *mtls_dir_merge(apr_pool_t *p, void *base_, void *add_)
+static __attribute__((noinline)) mtls_dir_t *concatenate(apr_pool_t *p, const mtls_dir_t *base,
+                                                         const mtls_dir_t *add)
 {
-    mtls_dir_t *base = base_, *add = add_, *out;
     mtls_section_t **sections;
+    mtls_dir_t *out;
 
-    if (add->n == 0)
-        return base;
-    if (base->n == 0 || add->sections[0]->drops_inherited)
-        return add;
     sections = apr_palloc(p, sizeof(*sections) * (apr_size_t)(base->n + add->n));
     memcpy(sections, base->sections, sizeof(*sections) * (apr_size_t)base->n);
     memcpy(sections + base->n, add->sections, sizeof(*sections) * (apr_size_t)add->n);
@@ -36,6 +33,18 @@ void *mtls_dir_merge(apr_pool_t *p, void *base_, void *add_)
     out->n = base->n + add->n;
     out->own = NULL;
     return out;
+}
+
+/* Called a few times for every request; what most calls do saves no register. */
+void *mtls_dir_merge(apr_pool_t *p, void *base_, void *add_)
+{
+    mtls_dir_t *base = base_, *add = add_;
+
+    if (add->n == 0)
+        return base;
+    if (base->n == 0 || add->sections[0]->drops_inherited)
+        return add;
+    return concatenate(p, base, add);
 }
 
 mtls_section_t *mtls_section_of(cmd_parms *cmd, void *dir_)

@@ -75,6 +75,22 @@ static int below(const ap_directive_t *d, const char *directive, const char *exc
     return 0;
 }
 
+/* The same, but not at the top level itself. */
+static int in_sections(const ap_directive_t *d, const char *directive, const char *except)
+{
+    for (; d; d = d->next) {
+        if (!is(d, "<VirtualHost") && below(d->first_child, directive, except))
+            return 1;
+    }
+    return 0;
+}
+
+int mtls_conftree_in_sections(const server_rec *s, const char *directive, const char *except)
+{
+    return in_sections(top_of(s), directive, except) ||
+           (s->is_virtual && in_sections(ap_conftree, directive, except));
+}
+
 int mtls_conftree_somewhere(const server_rec *s, const char *directive, const char *except)
 {
     return below(top_of(s), directive, except) ||

@@ -17,6 +17,9 @@ const char *mtls_conftree_setting(const server_rec *s, const char *directive);
  * directive with arguments other than `except` (NULL: any). Top levels count too. */
 int mtls_conftree_somewhere(const server_rec *s, const char *directive, const char *except);
 
+/* The same without the top levels. */
+int mtls_conftree_in_sections(const server_rec *s, const char *directive, const char *except);
+
 /* "file:line" of the first `Require not mtls...`, of one inside <RequireNone>, or of an
  * <AuthzProviderAlias> for one; NULL: none. */
 const char *mtls_conftree_negated_require(apr_pool_t *p);

@@ -26,23 +26,24 @@ static int has_prefix(const char *name, const char *prefix, apr_size_t len)
     return ((*name ^ *prefix) & ~0x20) == 0 && ap_cstr_casecmpn(name, prefix, len) == 0;
 }
 
-/* Whether our variables are as they went in, and nobody has added one of our prefix since. What was
- * removed or put in order before them would have moved them. */
+/* Whether our variables are as they went in, and nobody has added one since that may be of our
+ * prefix. What was removed or put in order before them would have moved them. */
 static int untouched(const apr_table_t *env, const mtls_request_t *rq)
 {
     const apr_array_header_t *elements = apr_table_elts(env);
     const apr_table_entry_t *e = (const apr_table_entry_t *)(const void *)elements->elts;
+    const apr_table_entry_t *end = e + elements->nelts;
     const mtls_variable_t *v = (const mtls_variable_t *)(const void *)rq->variables->elts;
-    int i = rq->env_first, end = i + rq->variables->nelts;
+    int n = rq->variables->nelts;
 
-    if (rq->env != env || rq->env_variables != rq->variables || elements->nelts < end)
+    if (elements->nelts < rq->env_first + n)
         return 0;
-    for (; i < end; i++, v++) {
-        if (e[i].key != v->name || e[i].val != v->value)
+    for (e += rq->env_first; n > 0; n--, e++, v++) {
+        if (e->key != v->name || e->val != v->value)
             return 0;
     }
-    for (; i < elements->nelts; i++) {
-        if (has_prefix(e[i].key, PREFIX, sizeof(PREFIX) - 1))
+    for (; e < end; e++) {
+        if ((*e->key | 0x20) == 'm') /* put all in order, rather than look closer */
             return 0;
     }
     return 1;
@@ -62,7 +63,8 @@ static void remove_prefixed(apr_table_t *env, const char *prefix, apr_size_t len
     }
 }
 
-void mtls_export_variables(request_rec *r, mtls_request_t *rq, const mtls_request_t *told)
+static __attribute__((noinline)) void put_variables(request_rec *r, mtls_request_t *rq,
+                                                    const mtls_request_t *told)
 {
     static const apr_array_header_t none;
     const apr_array_header_t *variables = told->variables ? told->variables : &none;
@@ -70,14 +72,20 @@ void mtls_export_variables(request_rec *r, mtls_request_t *rq, const mtls_reques
     apr_table_t *env = r->subprocess_env;
     int i;
 
-    if (rq->env && told == rq && rq->variables && untouched(env, rq))
-        return;
-    remove_prefixed(env, PREFIX, sizeof(PREFIX) - 1);
+    if (apr_table_elts(env)->nelts > 0)
+        remove_prefixed(env, PREFIX, sizeof(PREFIX) - 1);
     rq->env = env;
     rq->env_variables = variables;
     rq->env_first = apr_table_elts(env)->nelts;
-    for (i = 0; i < variables->nelts; i++)
-        apr_table_addn(env, v[i].name, v[i].value);
+    for (i = variables->nelts; i > 0; i--, v++)
+        apr_table_addn(env, v->name, v->value);
+}
+
+void mtls_export_variables(request_rec *r, mtls_request_t *rq, const mtls_request_t *told)
+{
+    if (told != rq || rq->env != r->subprocess_env || !rq->variables ||
+        rq->env_variables != rq->variables || !untouched(rq->env, rq))
+        put_variables(r, rq, told);
 }
 
 void mtls_export_ajp(request_rec *r, const mtls_request_t *rq)
@@ -88,8 +96,7 @@ void mtls_export_ajp(request_rec *r, const mtls_request_t *rq)
     if (!r->filename)
         return;
     remove_prefixed(r->subprocess_env, AJP_PREFIX, sizeof(AJP_PREFIX) - 1);
-    if (strncmp(r->filename, "proxy:ajp:", 10) != 0 &&
-        strncmp(r->filename, "proxy:balancer:", 15) != 0)
+    if (!strstr(r->filename, "ajp:") && !strstr(r->filename, "balancer:"))
         return;
     for (i = 0; rq->variables && i < rq->variables->nelts; i++) {
         v = &APR_ARRAY_IDX(rq->variables, i, const mtls_variable_t);

@@ -4,9 +4,12 @@
 #include "httpd/merged.h"
 
 #include <apr_thread_mutex.h>
+#include <http_log.h>
 
 #include "httpd/strip.h"
 #include "policy/limits.h"
+
+APLOG_USE_MODULE(mtls_policy);
 
 #define BUCKETS 1024 /* a power of two */
 
@@ -199,7 +202,25 @@ static mtls_merged_t *find(unsigned int bucket, const mtls_dir_t *dir)
     return NULL;
 }
 
-static mtls_merged_t *find_or_keep(const mtls_dir_t *dir)
+/* Rules that a section wrote after an outer one had said `off`, and did not take back: they hold
+ * nobody off. Said once for each merged policy. */
+static void warn_of_idle_rules(request_rec *r, const mtls_merged_t *m)
+{
+    const char *off = NULL;
+    int i;
+
+    for (i = 0; i < m->n; i++) {
+        const mtls_section_t *s = m->sections[i];
+        if (s->mode != MTLS_MODE_UNSET)
+            off = s->mode == MTLS_MODE_OFF ? s->where : NULL;
+        else if (off && (s->rules->nelts || s->uses->nelts))
+            ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, "mtls_policy: %s: these rules are "
+                          "idle: MTLSMode off is inherited from %s; write MTLSMode enforce to have "
+                          "them judged", s->where, off);
+    }
+}
+
+static mtls_merged_t *find_or_keep(request_rec *r, const mtls_dir_t *dir)
 {
     unsigned int bucket = bucket_of(dir);
     mtls_merged_t *m = find(bucket, dir);
@@ -211,6 +232,7 @@ static mtls_merged_t *find_or_keep(const mtls_dir_t *dir)
     if (!m && known.count < MTLS_MAX_MERGED_POLICIES) {
         m = build(known.p, dir);
         m->ordinal = known.count++;
+        warn_of_idle_rules(r, m);
         m->next = known.buckets[bucket];
         __atomic_store_n(&known.buckets[bucket], m, __ATOMIC_RELEASE);
     }
@@ -243,19 +265,10 @@ const mtls_merged_t *mtls_merged_chain_alone(void)
     return known.chain_alone;
 }
 
-const mtls_merged_t *mtls_merged_of(request_rec *r)
+const mtls_merged_t *mtls_merged_look_up(request_rec *r, const mtls_dir_t *dir)
 {
-    const mtls_dir_t *dir = mtls_dir_of(r);
-    const mtls_merged_t *m;
+    const mtls_merged_t *m = find_or_keep(r, dir);
 
-    if (dir->n == 0)
-        return NULL;
-    if (dir->n == 1) { /* by far the most frequent: no hash */
-        m = __atomic_load_n(&dir->sections[0]->alone, __ATOMIC_ACQUIRE);
-        if (m)
-            return m;
-    }
-    m = find_or_keep(dir);
     if (!m)
         return build(r->pool, dir);
     if (dir->n == 1)

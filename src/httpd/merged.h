@@ -48,7 +48,19 @@ const mtls_merged_t *mtls_merged_single(const mtls_policy_t *policy);
 /* The policy that asks for nothing but a certificate the vhost's CAs vouch for. */
 const mtls_merged_t *mtls_merged_chain_alone(void);
 
+/* The same for a sequence that is not known yet, or has several sections. */
+const mtls_merged_t *mtls_merged_look_up(request_rec *r, const mtls_dir_t *dir);
+
 /* What applies to the request; NULL when no section of ours does. */
-const mtls_merged_t *mtls_merged_of(request_rec *r);
+static inline const mtls_merged_t *mtls_merged_of(request_rec *r, const mtls_dir_t *dir)
+{
+    const mtls_merged_t *m = NULL;
+
+    if (dir->n == 0)
+        return NULL;
+    if (dir->n == 1) /* by far the most frequent: no hash */
+        m = __atomic_load_n(&dir->sections[0]->alone, __ATOMIC_ACQUIRE);
+    return m ? m : mtls_merged_look_up(r, dir);
+}
 
 #endif

@@ -85,32 +85,6 @@ static void keep_sent(mtls_peer_t *peer, STACK_OF(X509) *verified, STACK_OF(X509
     apr_pool_cleanup_register(peer->p, peer, drop_sent_at_end, apr_pool_cleanup_null);
 }
 
-/* mod_ssl's, which ours goes on to. */
-static void (*ssl_info_callback)(const SSL *ssl, int where, int value);
-
-void mtls_peer_begin(void)
-{
-    ssl_info_callback = NULL;
-}
-
-/* The session may be resumed, which carries the leaf only, before any request of this connection
- * needs the chain: so remember now. */
-static void handshake_info(const SSL *ssl, int where, int value)
-{
-    mtls_peer_t *peer = SSL_get_ex_data(ssl, peer_index());
-    apr_pool_t *p;
-
-    if (ssl_info_callback)
-        ssl_info_callback(ssl, where, value);
-    if (!(where & SSL_CB_HANDSHAKE_DONE) || !peer || !peer->verified || !peer->sent)
-        return;
-    if (apr_pool_create(&p, NULL) == APR_SUCCESS) {
-        mtls_remember(mtls_cache(), p, peer->verified, peer->sent, apr_time_now(), MTLS_FOREVER);
-        apr_pool_destroy(p);
-    }
-    drop_sent(peer);
-}
-
 static apr_status_t free_leaf(void *x)
 {
     X509_free(x);
@@ -130,17 +104,93 @@ static void keep_chain(mtls_peer_t *peer, X509 *leaf, const mtls_trust_store_t *
     peer->handshake_chain.result.verified = NULL;
 }
 
+/* A resumed session has the leaf only: try with what is remembered of its full handshake. */
+static void verify_remembered(apr_pool_t *p, X509 *leaf, const mtls_trust_store_t *store,
+                              apr_time_t now, mtls_chain_result_t *result)
+{
+    unsigned char sha256[MTLS_DIGEST_BYTES], spki[MTLS_DIGEST_BYTES];
+    const mtls_store_t *cache = mtls_cache();
+    STACK_OF(X509) *recalled;
+    apr_pool_t *scratch;
+
+    if (!cache || !mtls_x509_digests(leaf, sha256, spki) ||
+        apr_pool_create(&scratch, p) != APR_SUCCESS)
+        return;
+    recalled = mtls_recall(cache, scratch, sha256);
+    if (recalled) {
+        mtls_chain_verify(p, store, leaf, recalled, now, result);
+        if (result->reason == MTLS_OK) /* sessions can be resumed for ever: keep what they need */
+            mtls_remember(cache, scratch, result->verified, recalled, now, result->valid_until);
+    }
+    sk_X509_pop_free(recalled, X509_free);
+    apr_pool_destroy(scratch);
+}
+
 /* mod_ssl's callback notes that a certificate was let pass ("GENEROUS"), which it does not forget on
  * this connection whatever becomes of the verify result. */
-static void tell_callback(X509_STORE_CTX *ctx, X509 *leaf)
+static void tell_callback(X509_STORE_CTX_verify_cb callback, X509_STORE_CTX *ctx, X509 *leaf)
 {
-    X509_STORE_CTX_verify_cb callback = X509_STORE_CTX_get_verify_cb(ctx);
-
+    
     X509_STORE_CTX_set_error_depth(ctx, 0);
     X509_STORE_CTX_set_current_cert(ctx, leaf);
     if (callback)
         callback(0, ctx);
     X509_STORE_CTX_set_error(ctx, X509_V_ERR_CERT_UNTRUSTED);
+}
+
+/* A resumed session brings the verify result of its own day. If the certificate is no longer good,
+ * say so now, in the connection's own thread, before mod_ssl or a stream reads it. */
+static void judge_resumed(SSL *ssl, mtls_peer_t *peer)
+{
+    const mtls_server_t *server = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), defers_index());
+    X509 *leaf = server && SSL_session_reused(ssl) ? SSL_get1_peer_certificate(ssl) : NULL;
+    X509_STORE_CTX *ctx = leaf ? X509_STORE_CTX_new() : NULL;
+    mtls_chain_result_t result;
+
+    if (ctx && X509_STORE_CTX_init(ctx, server->store->certificates, leaf, NULL) == 1) {
+        mtls_chain_verify(peer->p, server->store, leaf, NULL, apr_time_now(), &result);
+        if (result.reason == MTLS_CHAIN_INCOMPLETE)
+            verify_remembered(peer->p, leaf, server->store, apr_time_now(), &result);
+        keep_chain(peer, leaf, server->store, &result);
+        sk_X509_pop_free(result.verified, X509_free);
+        if (result.reason != MTLS_OK) {
+            X509_STORE_CTX_set_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx(), ssl);
+            tell_callback(SSL_get_verify_callback(ssl), ctx, leaf);
+            SSL_set_verify_result(ssl, X509_V_ERR_CERT_UNTRUSTED);
+        }
+    }
+    X509_STORE_CTX_free(ctx);
+    X509_free(leaf);
+}
+
+/* mod_ssl's, which ours goes on to. */
+static void (*ssl_info_callback)(const SSL *ssl, int where, int value);
+
+void mtls_peer_begin(void)
+{
+    ssl_info_callback = NULL;
+}
+
+/* The session may be resumed, which carries the leaf only, before any request of this connection
+ * needs the chain: so remember now. */
+static void handshake_info(const SSL *ssl, int where, int value)
+{
+    mtls_peer_t *peer = SSL_get_ex_data(ssl, peer_index());
+    apr_pool_t *p;
+
+    if (ssl_info_callback)
+        ssl_info_callback(ssl, where, value);
+    if (!(where & SSL_CB_HANDSHAKE_DONE) || !peer)
+        return;
+    if (!peer->handshake_leaf) /* sending a ticket is "done" once more */
+        judge_resumed((SSL *)ssl, peer);
+    if (!peer->verified || !peer->sent)
+        return;
+    if (apr_pool_create(&p, NULL) == APR_SUCCESS) {
+        mtls_remember(mtls_cache(), p, peer->verified, peer->sent, apr_time_now(), MTLS_FOREVER);
+        apr_pool_destroy(p);
+    }
+    drop_sent(peer);
 }
 
 /* MTLSHandshake defer: the handshake takes any certificate whose key the client proved; whether it
@@ -155,7 +205,7 @@ static void verify_deferred(mtls_peer_t *peer, const mtls_server_t *server, X509
     mtls_chain_verify(peer->p, server->store, leaf, sent, apr_time_now(), &result);
     keep_chain(peer, leaf, server->store, &result);
     if (result.reason != MTLS_OK) {
-        tell_callback(ctx, leaf);
+        tell_callback(X509_STORE_CTX_get_verify_cb(ctx), ctx, leaf);
         return;
     }
     keep_sent(peer, result.verified, sent);
@@ -249,6 +299,7 @@ static void look_at_certificate(mtls_peer_t *peer, request_rec *r)
     memset(peer->chains, 0, sizeof(peer->chains));
     peer->slots = NULL;
     peer->slot_count = 0;
+    peer->env = NULL;
     peer->next_chain = 1;
     peer->told_until = 0;
     peer->leaf = SSL_get1_peer_certificate(peer->ssl);
@@ -272,26 +323,6 @@ void mtls_peer_lock_and_look(mtls_peer_t *peer, request_rec *r)
         look_at_certificate(peer, r);
 }
 
-/* A resumed session has the leaf only: try with what is remembered of its full handshake. */
-static void verify_remembered(mtls_peer_t *peer, const mtls_trust_store_t *store, apr_time_t now,
-                              mtls_chain_result_t *result)
-{
-    const mtls_store_t *cache = mtls_cache();
-    STACK_OF(X509) *recalled;
-    apr_pool_t *p;
-
-    if (!cache || !peer->facts || apr_pool_create(&p, peer->p) != APR_SUCCESS)
-        return;
-    recalled = mtls_recall(cache, p, peer->facts->sha256);
-    if (recalled) {
-        mtls_chain_verify(peer->p, store, peer->leaf, recalled, now, result);
-        if (result->reason == MTLS_OK) /* sessions can be resumed for ever: keep what they need */
-            mtls_remember(cache, p, result->verified, recalled, now, result->valid_until);
-    }
-    sk_X509_pop_free(recalled, X509_free);
-    apr_pool_destroy(p);
-}
-
 static void verify_chain(mtls_peer_t *peer, const mtls_trust_store_t *store, apr_time_t now,
                          mtls_chain_result_t *result)
 {
@@ -299,7 +330,7 @@ static void verify_chain(mtls_peer_t *peer, const mtls_trust_store_t *store, apr
 
     mtls_chain_verify(peer->p, store, peer->leaf, sent, now, result);
     if (result->reason == MTLS_CHAIN_INCOMPLETE && !sent)
-        verify_remembered(peer, store, now, result);
+        verify_remembered(peer->p, peer->leaf, store, now, result);
     sk_X509_pop_free(result->verified, X509_free);
     result->verified = NULL;
 }
@@ -356,8 +387,9 @@ int mtls_peer_defers(const mtls_peer_t *peer, const request_rec *r)
 
 void mtls_peer_tell_mod_ssl(mtls_peer_t *peer, request_rec *r, int openssl_error, apr_time_t until)
 {
-    /* With TLS 1.2 mod_ssl has just now, in this very thread, put OK there itself. */
-    if (r->connection->master && SSL_version(peer->ssl) >= TLS1_3_VERSION)
+    /* A stream only makes it worse, never better: mod_ssl with TLS 1.2 has just now, in this very
+     * thread, put OK there itself, and a certificate may have ended since the handshake. */
+    if (r->connection->master && openssl_error == X509_V_OK)
         return;
     mtls_peer_enter(peer, r);
     if (SSL_get_verify_result(peer->ssl) != openssl_error)

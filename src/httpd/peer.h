@@ -42,8 +42,12 @@ typedef struct mtls_peer_t {
     STACK_OF(X509) *sent;
     mtls_peer_chain_t chains[MTLS_PEER_STORES];
     int next_chain;
-    struct mtls_slot_t **slots; /* verdicts, by ordinal of the merged policy (verdict.c) */
+    /* Verdicts (verdict.c): by ordinal of the merged policy; what they share and keep. */
+    struct mtls_slot_t **slots;
     int slot_count;
+    apr_size_t kept_exports;
+    const apr_array_header_t *env;  /* mtls_variable_t: the identity of `env_chain` */
+    const mtls_chain_t *env_chain;
 } mtls_peer_t;
 
 /* The peer of the request's connection (of an HTTP/2 stream's master) once its handshake is done;

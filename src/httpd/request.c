@@ -20,7 +20,7 @@ const mtls_request_t *mtls_request_refused(const request_rec *r)
 
     for (; r; r = r->prev) { /* the first of all wins */
         const mtls_request_t *rq = mtls_request_peek(r);
-        if (rq && rq->verdict == mtls_verdict_deny)
+        if (rq && rq->refused)
             refused = rq;
     }
     return refused;

@@ -22,6 +22,8 @@ typedef struct mtls_request_t {
      * for its last sub-request. */
     const ap_conf_vector_t *consulted_for;
     const ap_conf_vector_t *consulted_for_sub;
+    int refused;                  /* we answered with an error */
+    int passed;                   /* fixups are done: whatever comes now is no refusal of ours */
     int logged;
     int deferred_error;           /* OpenSSL's, of the chain on a connection that defers */
     const apr_array_header_t *variables; /* mtls_variable_t: MTLS_VERDICT and the like; NULL: none */

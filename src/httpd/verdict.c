@@ -127,12 +127,25 @@ static const char *header_text(apr_pool_t *p, const mtls_export_header_t *header
     return *text ? mtls_text_encode_control(p, text) : NULL;
 }
 
-static mtls_exports_t *make_exports(apr_pool_t *p, const mtls_merged_t *merged,
+/* The identity's variables: the same for every policy, so made once a chain. */
+static const apr_array_header_t *identity_env(mtls_peer_t *peer, const mtls_identity_t *identity)
+{
+    apr_array_header_t *env;
+
+    if (!peer->env || peer->env_chain != identity->evidence->chain) {
+        env = apr_array_make(peer->p, 24, sizeof(mtls_variable_t));
+        mtls_identity_variables(peer->p, identity, env);
+        peer->env = env;
+        peer->env_chain = identity->evidence->chain;
+    }
+    return peer->env;
+}
+
+static mtls_exports_t *make_exports(apr_pool_t *p, mtls_peer_t *peer, const mtls_merged_t *merged,
                                     const mtls_judged_t *judged)
 {
     mtls_exports_t *e = apr_pcalloc(p, sizeof(*e));
     mtls_identity_t identity = {&judged->evidence, judged->now, NULL, NULL, NULL};
-    apr_array_header_t *env;
     int i;
 
     if (merged->user)
@@ -142,14 +155,14 @@ static mtls_exports_t *make_exports(apr_pool_t *p, const mtls_merged_t *merged,
         if (!merged->headers[i]->pieces)
             continue;
         e->headers[i] = header_text(p, merged->headers[i], &identity);
-        if (e->headers[i] && strlen(e->headers[i]) > (apr_size_t)merged->header_limit)
+        if (!e->headers[i])
+            continue;
+        e->bytes += strlen(e->headers[i]);
+        if (strlen(e->headers[i]) > (apr_size_t)merged->header_limit)
             e->too_large = merged->headers[i]->name;
     }
-    if (merged->exports == MTLS_EXPORT_ENV) {
-        env = apr_array_make(p, 24, sizeof(mtls_variable_t));
-        mtls_identity_variables(p, &identity, env);
-        e->env = env;
-    }
+    if (merged->exports == MTLS_EXPORT_ENV)
+        e->env = identity_env(peer, &identity);
     return e;
 }
 
@@ -229,35 +242,54 @@ static void take_evidence(mtls_peer_t *peer, request_rec *r, mtls_judged_t *judg
     judged->detail = peer->malformed ? peer->malformed : chain ? chain->detail : NULL;
 }
 
-/* What was exported before, when it was made of the same evidence. */
-static const mtls_exports_t *same_exports(const mtls_judged_t *before, const mtls_judged_t *now)
+static int same_evidence(const mtls_judged_t *a, const mtls_judged_t *b)
 {
-    if (before && before->evidence.facts == now->evidence.facts &&
-        before->evidence.chain == now->evidence.chain)
-        return before->exports;
-    return NULL;
+    return a->evidence.facts == b->evidence.facts && a->evidence.chain == b->evidence.chain &&
+           a->evidence.chain_reason == b->evidence.chain_reason &&
+           a->openssl_error == b->openssl_error && a->detail == b->detail;
 }
 
-/* Judge all policies over the evidence in `judged`; `p` is what the result lives in. */
-static void evaluate(apr_pool_t *p, request_rec *r, const mtls_merged_t *merged,
-                     const mtls_judged_t *before, mtls_judged_t *judged, mtls_slot_t *slot)
+static int same_decision(const mtls_decision_t *a, const mtls_decision_t *b)
 {
+    return a->reason == b->reason && a->rule == b->rule && a->hint == b->hint &&
+           a->names == b->names;
+}
+
+/* What goes with a judgement that is new. */
+static void complete(apr_pool_t *p, mtls_peer_t *peer, const mtls_merged_t *merged,
+                     const mtls_judged_t *before, mtls_judged_t *judged)
+{
+    if (judged->evidence.chain_reason == MTLS_OK && judged->evidence.facts && peer) {
+        judged->exports = before && same_evidence(before, judged)
+                              ? before->exports
+                              : make_exports(p, peer, merged, judged);
+    }
+    if (!merged->decided_per_request)
+        make_variables(p, judged);
+}
+
+/* Judge all policies over the evidence in `judged`, which lives as long as the request. A slot keeps
+ * the judgement it has where nothing has changed, so that asking again and again costs no memory. */
+static void evaluate(apr_pool_t *p, mtls_peer_t *peer, request_rec *r, const mtls_merged_t *merged,
+                     mtls_judged_t *judged, mtls_slot_t *slot)
+{
+    const mtls_judged_t *before = slot->judged;
     mtls_judge_t judge = {judged->now, NULL, NULL};
+    mtls_judged_t *kept;
 
     slot->valid_until = judged->evidence.valid_until;
     judge_policies(merged, &judged->evidence, &judge, slot->verdicts, &slot->valid_until);
-    if (judged->evidence.chain_reason == MTLS_OK && judged->evidence.facts) {
-        judged->exports = same_exports(before, judged);
-        if (!judged->exports)
-            judged->exports = make_exports(p, merged, judged);
-    }
     if (!merged->decided_per_request) {
         /* Nothing of this lives on with the slot but pointers into the configuration. */
         decide(r->pool, merged, static_results(r->pool, merged, slot->verdicts),
                &judged->decision);
-        make_variables(p, judged);
     }
-    slot->judged = judged;
+    if (before && same_evidence(before, judged) &&
+        same_decision(&before->decision, &judged->decision))
+        return;
+    kept = apr_pmemdup(p, judged, sizeof(*judged));
+    complete(p, peer, merged, before, kept);
+    slot->judged = kept;
 }
 
 static mtls_slot_t *make_slot(apr_pool_t *p, const mtls_merged_t *merged)
@@ -292,15 +324,18 @@ static mtls_slot_t *slot_of(mtls_peer_t *peer, const mtls_merged_t *merged)
 /* Everything anew. */
 static const mtls_slot_t *renew(mtls_peer_t *peer, request_rec *r, const mtls_merged_t *merged)
 {
-    int kept = merged->ordinal != MTLS_UNSET;
+    int kept = merged->ordinal != MTLS_UNSET && peer->kept_exports < MTLS_MAX_KEPT_EXPORTS;
     apr_pool_t *p = kept ? peer->p : r->pool;
     mtls_slot_t *slot = kept ? slot_of(peer, merged) : make_slot(p, merged);
-    mtls_judged_t *judged = make_judged(p, apr_time_now());
+    mtls_judged_t *judged = make_judged(r->pool, apr_time_now());
+    const mtls_exports_t *before = slot->judged ? slot->judged->exports : NULL;
 
     slot->valid_until = 0;
     slot->store = mtls_server_of(r->server)->store;
     take_evidence(peer, r, judged);
-    evaluate(p, r, merged, slot->judged, judged, slot);
+    evaluate(p, peer, r, merged, judged, slot);
+    if (kept && slot->judged->exports && slot->judged->exports != before)
+        peer->kept_exports += slot->judged->exports->bytes;
     return slot;
 }
 
@@ -350,7 +385,7 @@ static const mtls_judged_t *judge_nobody(request_rec *r, const mtls_merged_t *me
 {
     mtls_slot_t *slot = make_slot(r->pool, merged);
 
-    evaluate(r->pool, r, merged, NULL, make_judged(r->pool, apr_time_now()), slot);
+    evaluate(r->pool, NULL, r, merged, make_judged(r->pool, apr_time_now()), slot);
     return merged->decided_per_request ? finish(r, merged, slot->verdicts, slot->judged)
                                        : slot->judged;
 }

@@ -28,6 +28,7 @@ typedef struct mtls_exports_t {
     const char **headers;          /* one for each of the merged policy's; an entry is NULL for an
                                       absent attribute, and for what is made for every request */
     const apr_array_header_t *env; /* mtls_variable_t; NULL: not exported */
+    apr_size_t bytes;              /* of all headers */
     const char *too_large;         /* the header over MTLSHeaderLimit; NULL: none */
 } mtls_exports_t;
 

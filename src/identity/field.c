@@ -68,13 +68,14 @@ static const char *attribute_value(apr_pool_t *p, const mtls_attribute_t *attrib
                                    const mtls_identity_t *identity, mtls_encoding_t encoding)
 {
     int i, n = mtls_attribute_text_count(attribute, identity->evidence);
+    int joined = n > 1 || mtls_attribute_is_list(attribute);
     apr_array_header_t *parts = apr_array_make(p, n > 0 ? n : 1, sizeof(const char *));
 
     for (i = 0; i < n; i++) {
         mtls_span_t raw = mtls_attribute_text(p, attribute, identity->evidence, i, identity->now);
         APR_ARRAY_PUSH(parts, const char *) =
             encoding == MTLS_RAW ? apr_pstrmemdup(p, raw.data, raw.len)
-                                 : mtls_text_encode(p, raw, n > 1);
+                                 : mtls_text_encode(p, raw, joined);
     }
     return n > 0 ? apr_array_pstrcat(p, parts, ',') : NULL;
 }

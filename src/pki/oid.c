@@ -18,7 +18,6 @@ const char *mtls_oid_of_name(apr_pool_t *p, const char *name)
     ASN1_OBJECT *object;
     const char *oid;
 
-    /* OBJ_txt2obj takes "1.2junk" for no number and looks it up as a name: no harm, no match. */
     object = OBJ_txt2obj(name, 0);
     if (!object) {
         ERR_clear_error();
@@ -26,6 +25,9 @@ const char *mtls_oid_of_name(apr_pool_t *p, const char *name)
     }
     oid = mtls_oid_text(p, object);
     ASN1_OBJECT_free(object);
+    /* "1..2" and "1.2 3" are read as some OID nobody meant. */
+    if (oid && *name >= '0' && *name <= '9' && strcmp(oid, name) != 0)
+        return NULL;
     return oid;
 }
 

@@ -32,6 +32,25 @@ static const char *take_block(apr_pool_t *p, const char *type, const unsigned ch
     return NULL;
 }
 
+/* OpenSSL takes a BEGIN line that is cut off for text between blocks. */
+static int begins(mtls_span_t pem)
+{
+    static const char begin[] = "-----BEGIN ";
+    const char *at = pem.data, *end = pem.data + pem.len;
+    int n = 0;
+
+    for (; at < end; at++) {
+        mtls_span_t rest = mtls_span(at, (apr_size_t)(end - at));
+        /* Also where the file ends within those words. */
+        apr_size_t len = rest.len < sizeof(begin) - 1 ? rest.len : sizeof(begin) - 1;
+        n += len > 5 && memcmp(at, begin, len) == 0;
+        at = memchr(at, '\n', rest.len);
+        if (!at)
+            break;
+    }
+    return n;
+}
+
 const char *mtls_pem_certificates(apr_pool_t *p, mtls_span_t pem, apr_array_header_t *out)
 {
     BIO *in = pem.len < INT_MAX ? BIO_new_mem_buf(pem.data, (int)pem.len) : NULL;
@@ -52,6 +71,8 @@ const char *mtls_pem_certificates(apr_pool_t *p, mtls_span_t pem, apr_array_head
     if (!error && ERR_GET_REASON(why) != PEM_R_NO_START_LINE)
         error = apr_psprintf(p, "PEM block %d is damaged: %s", out->nelts + 1,
                              ERR_reason_error_string(why));
+    if (!error && begins(pem) > out->nelts)
+        error = apr_psprintf(p, "PEM block %d is cut off", out->nelts + 1);
     if (!error && out->nelts == 0)
         error = "holds no certificate in PEM";
     BIO_free(in);

@@ -265,6 +265,25 @@ mtls_span_t mtls_attribute_value(const mtls_attribute_t *a, const mtls_evidence_
     }
 }
 
+int mtls_attribute_is_list(const mtls_attribute_t *a)
+{
+    switch (a->source) {
+    case MTLS_SOURCE_SUBJECT_ATTRIBUTE:
+    case MTLS_SOURCE_ISSUER_ATTRIBUTE:
+        return a->may_repeat;
+    case MTLS_SOURCE_SAN_DNS:
+    case MTLS_SOURCE_SAN_URI:
+    case MTLS_SOURCE_SAN_EMAIL:
+    case MTLS_SOURCE_SAN_IP:
+    case MTLS_SOURCE_SAN_UPN:
+    case MTLS_SOURCE_EKU:
+    case MTLS_SOURCE_POLICY:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
 int mtls_attribute_text_count(const mtls_attribute_t *a, const mtls_evidence_t *e)
 {
     switch (a->kind) {

@@ -60,6 +60,10 @@ int mtls_attribute_count(const mtls_attribute_t *attribute, const mtls_evidence_
 mtls_span_t mtls_attribute_value(const mtls_attribute_t *attribute,
                                  const mtls_evidence_t *evidence, int index, int folded);
 
+/* Whether a certificate may well have several values, so that one with a comma must not look like
+ * two. */
+int mtls_attribute_is_list(const mtls_attribute_t *attribute);
+
 /* The index-th value as text: digests in lower hex, IP addresses as usual, names in RFC 4514, key
  * as type:curve or type:bits, lifetime and remaining in seconds. Raw bytes otherwise. In `p`. */
 int mtls_attribute_text_count(const mtls_attribute_t *attribute, const mtls_evidence_t *evidence);

@@ -29,16 +29,24 @@
 #define MTLS_MAX_RULE_BYTES      (64 * 1024)
 #define MTLS_MAX_LIST_BYTES      (256u * 1024 * 1024)
 #define MTLS_MAX_LIST_LINE       8192
-#define MTLS_MAX_PATTERN_LINES   10000
+#define MTLS_MAX_PATTERN_LINES   1000
 
-/* PCRE2 steps for one value. 200,000 is a few milliseconds, and a linear pattern over the largest
- * name a certificate carries through TLS (100 KB) stays below it. */
-#define MTLS_REGEX_MATCH_LIMIT 200000
-#define MTLS_REGEX_DEPTH_LIMIT 20000
-#define MTLS_REGEX_HEAP_KIB    16384
+/* Steps (PCRE2's match() calls; pattern tokens x value bytes of a glob) a pattern may take for one
+ * value: the small number for nothing, which any sane pattern over any sane name stays below; the
+ * large one out of a budget that all rules of a policy share for one judgement. 1,000,000 steps are
+ * some 30 ms. A certificate can carry thousands of names, a file thousands of patterns. */
+#define MTLS_PATTERN_FREE_STEPS 1000
+#define MTLS_PATTERN_MOST_STEPS 100000
+#define MTLS_PATTERN_BUDGET     1000000
+#define MTLS_REGEX_DEPTH_LIMIT  20000
+#define MTLS_REGEX_HEAP_KIB     16384
 
-/* A glob is compared in (pattern tokens x value bytes) steps. */
-#define MTLS_GLOB_STEP_LIMIT 4000000
+/* Values of one attribute that patterns are tried on; lists and exact values know no such bound. */
+#define MTLS_MAX_PATTERN_VALUES 128
+
+/* Bytes of header texts a connection keeps for all its verdicts; what is beyond is made for each
+ * request anew. Thousands of Locations can each export a header of 16 KB. */
+#define MTLS_MAX_KEPT_EXPORTS (256 * 1024)
 
 /* How long reading a request may take without the clock being asked again whether a verdict that
  * was remembered still holds (microseconds). mod_reqtimeout allows far less. */

@@ -31,7 +31,8 @@ struct mtls_matcher_t {
     mtls_span_t reversed; /* FORM_EXACT of a name */
     const mtls_glob_t *glob;
     pcre2_code *regex;
-    pcre2_match_context *limits;
+    pcre2_match_context *few;  /* for nothing */
+    pcre2_match_context *most; /* out of the budget */
     const mtls_value_list_t *list;
     const apr_array_header_t *patterns; /* of mtls_matcher_t * */
 };
@@ -44,8 +45,21 @@ static apr_status_t free_regex(void *matcher)
     mtls_matcher_t *m = matcher;
 
     pcre2_code_free(m->regex);
-    pcre2_match_context_free(m->limits);
+    pcre2_match_context_free(m->few);
+    pcre2_match_context_free(m->most);
     return APR_SUCCESS;
+}
+
+static pcre2_match_context *limits(uint32_t steps)
+{
+    pcre2_match_context *context = pcre2_match_context_create(NULL);
+
+    if (context) {
+        pcre2_set_match_limit(context, steps);
+        pcre2_set_depth_limit(context, MTLS_REGEX_DEPTH_LIMIT);
+        pcre2_set_heap_limit(context, MTLS_REGEX_HEAP_KIB);
+    }
+    return context;
 }
 
 static const char *parse_regex(mtls_parse_env_t *env, mtls_kind_t kind, const char *text,
@@ -60,7 +74,9 @@ static const char *parse_regex(mtls_parse_env_t *env, mtls_kind_t kind, const ch
     int error = 0;
 
     apr_pool_cleanup_register(env->p, m, free_regex, apr_pool_cleanup_null);
-    if ((m->limits = pcre2_match_context_create(NULL)) == NULL)
+    m->few = limits(MTLS_PATTERN_FREE_STEPS);
+    m->most = limits(MTLS_PATTERN_MOST_STEPS);
+    if (!m->few || !m->most)
         return "out of memory";
     if (kind == MTLS_KIND_DNS)
         options |= PCRE2_CASELESS;
@@ -70,21 +86,30 @@ static const char *parse_regex(mtls_parse_env_t *env, mtls_kind_t kind, const ch
         return apr_psprintf(env->p, "regular expression: %s at character %d", (char *)message,
                             (int)at + 1);
     }
-    pcre2_set_match_limit(m->limits, MTLS_REGEX_MATCH_LIMIT);
-    pcre2_set_depth_limit(m->limits, MTLS_REGEX_DEPTH_LIMIT);
-    pcre2_set_heap_limit(m->limits, MTLS_REGEX_HEAP_KIB);
     m->form = FORM_REGEX;
     return NULL;
 }
 
-static mtls_match_t test_regex(const mtls_matcher_t *m, mtls_span_t value)
+/* Take the most a pattern may cost from the budget; 0 when it is used up. */
+static int take_steps(int *steps)
+{
+    if (*steps < MTLS_PATTERN_MOST_STEPS)
+        return 0;
+    *steps -= MTLS_PATTERN_MOST_STEPS;
+    return 1;
+}
+
+static mtls_match_t test_regex(const mtls_matcher_t *m, mtls_span_t value, int *steps)
 {
     pcre2_match_data *found = pcre2_match_data_create(1, NULL);
+    PCRE2_SPTR data = (PCRE2_SPTR)value.data;
     int rc;
 
     if (!found)
         return MTLS_MATCHED_UNKNOWN;
-    rc = pcre2_match(m->regex, (PCRE2_SPTR)value.data, value.len, 0, 0, found, m->limits);
+    rc = pcre2_match(m->regex, data, value.len, 0, 0, found, m->few);
+    if ((rc == PCRE2_ERROR_MATCHLIMIT || rc == PCRE2_ERROR_DEPTHLIMIT) && take_steps(steps))
+        rc = pcre2_match(m->regex, data, value.len, 0, 0, found, m->most);
     pcre2_match_data_free(found);
     if (rc >= 0)
         return MTLS_MATCHED_YES;
@@ -352,13 +377,13 @@ static int below_path(mtls_span_t parent, mtls_span_t id, int one_segment)
     return !one_segment || !memchr(id.data + parent.len, '/', id.len - parent.len);
 }
 
-static mtls_match_t test_patterns(const mtls_matcher_t *m, mtls_span_t value)
+static mtls_match_t test_patterns(const mtls_matcher_t *m, mtls_span_t value, int *steps)
 {
     mtls_match_t found = MTLS_MATCHED_NO;
     int i;
 
     for (i = 0; i < m->patterns->nelts; i++) {
-        switch (mtls_matcher_test(APR_ARRAY_IDX(m->patterns, i, mtls_matcher_t *), value)) {
+        switch (mtls_matcher_test(APR_ARRAY_IDX(m->patterns, i, mtls_matcher_t *), value, steps)) {
         case MTLS_MATCHED_YES:
             return MTLS_MATCHED_YES;
         case MTLS_MATCHED_NO:
@@ -375,14 +400,29 @@ static mtls_match_t answer(int yes)
     return yes ? MTLS_MATCHED_YES : MTLS_MATCHED_NO;
 }
 
-static mtls_match_t test_glob(const mtls_matcher_t *m, mtls_span_t value)
+static mtls_match_t test_glob(const mtls_matcher_t *m, mtls_span_t value, int *steps)
 {
-    int found = mtls_glob_test(m->glob, value);
+    apr_size_t cost = mtls_glob_steps(m->glob, value);
 
-    return found < 0 ? MTLS_MATCHED_UNKNOWN : answer(found);
+    if (cost > MTLS_PATTERN_MOST_STEPS ||
+        (cost > MTLS_PATTERN_FREE_STEPS && !take_steps(steps)))
+        return MTLS_MATCHED_UNKNOWN;
+    switch (mtls_glob_test(m->glob, value)) {
+    case 1:
+        return MTLS_MATCHED_YES;
+    case 0:
+        return MTLS_MATCHED_NO;
+    default:
+        return MTLS_MATCHED_UNKNOWN;
+    }
 }
 
-mtls_match_t mtls_matcher_test(const mtls_matcher_t *m, mtls_span_t value)
+int mtls_matcher_is_pattern(const mtls_matcher_t *m)
+{
+    return m->form == FORM_REGEX || m->form == FORM_GLOB || m->form == FORM_PATTERNS;
+}
+
+mtls_match_t mtls_matcher_test(const mtls_matcher_t *m, mtls_span_t value, int *steps)
 {
     switch (m->form) {
     case FORM_EXACT:
@@ -394,9 +434,9 @@ mtls_match_t mtls_matcher_test(const mtls_matcher_t *m, mtls_span_t value)
     case FORM_SUFFIX:
         return answer(value.len > m->text.len && mtls_span_ends(value, m->text));
     case FORM_GLOB:
-        return test_glob(m, value);
+        return test_glob(m, value, steps);
     case FORM_REGEX:
-        return test_regex(m, value);
+        return test_regex(m, value, steps);
     case FORM_NETWORK:
         return answer(in_network(m->text, value));
     case FORM_SPIFFE_CHILD:
@@ -406,7 +446,7 @@ mtls_match_t mtls_matcher_test(const mtls_matcher_t *m, mtls_span_t value)
     case FORM_LIST:
         return answer(mtls_value_list_has(m->list, value));
     case FORM_PATTERNS:
-        return test_patterns(m, value);
+        return test_patterns(m, value, steps);
     default:
         return MTLS_MATCHED_UNKNOWN;
     }

@@ -22,8 +22,12 @@ typedef enum mtls_match_t {
 const char *mtls_matcher_parse(mtls_parse_env_t *env, mtls_kind_t kind, const char *text,
                                mtls_matcher_t **matcher, int *empty);
 
-/* `value` as it stands in the certificate's facts, folded (mtls_value_fold). Thread-safe. */
-mtls_match_t mtls_matcher_test(const mtls_matcher_t *matcher, mtls_span_t value);
+/* `value` as it stands in the certificate's facts, folded (mtls_value_fold). `steps` is the budget
+ * for patterns that take long (MTLS_PATTERN_BUDGET), and shrinks. Thread-safe. */
+mtls_match_t mtls_matcher_test(const mtls_matcher_t *matcher, mtls_span_t value, int *steps);
+
+/* Whether values are tried against a regular expression or a glob. */
+int mtls_matcher_is_pattern(const mtls_matcher_t *matcher);
 
 /* Whether `value`, a canonical name, is what the pattern says when read the other way round. */
 int mtls_matcher_is_reversed(const mtls_matcher_t *matcher, mtls_span_t value);

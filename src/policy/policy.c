@@ -3,6 +3,8 @@
 
 #include "policy/policy.h"
 
+#include "policy/limits.h"
+
 mtls_policy_t *mtls_policy_make(apr_pool_t *p, const char *name)
 {
     mtls_policy_t *policy = apr_pcalloc(p, sizeof(*policy));
@@ -45,6 +47,7 @@ void mtls_policy_judge(const mtls_policy_t *policy, const mtls_evidence_t *evide
 
     result->rule = NULL;
     result->hint = NULL;
+    result->steps = MTLS_PATTERN_BUDGET;
     result->valid_until = evidence->valid_until;
     result->reason = judge_certificate(evidence);
     verdict->failed_at = 0;
@@ -62,7 +65,7 @@ void mtls_policy_finish(const mtls_policy_t *policy, const mtls_evidence_t *evid
                         mtls_result_t *result)
 {
     mtls_result_t rule_result;
-    int i;
+    int i, steps = MTLS_PATTERN_BUDGET;
 
     *result = verdict->result;
     if (!policy->depends_on_request || judge_certificate(evidence) != MTLS_OK)
@@ -71,7 +74,9 @@ void mtls_policy_finish(const mtls_policy_t *policy, const mtls_evidence_t *evid
         if (!mtls_rule_depends_on_request(rule_at(policy, i)))
             continue;
         rule_result = verdict->result;
+        rule_result.steps = steps;
         mtls_rule_test(rule_at(policy, i), evidence, judge, &rule_result);
+        steps = rule_result.steps;
         if (rule_result.reason != MTLS_OK) {
             *result = rule_result;
             return;

@@ -15,6 +15,7 @@ struct mtls_rule_t {
     int depends_on_request;
     /* MTLS_RULE_ONE */
     int negated;
+    int has_pattern; /* a regular expression or a glob */
     mtls_attribute_t attribute;
     apr_array_header_t *matchers; /* mtls_matcher_t * */
     apr_array_header_t *measures; /* mtls_measure_t */
@@ -78,6 +79,7 @@ static const char *parse_value(mtls_parse_env_t *env, mtls_rule_t *rule, const c
     } else {
         error = mtls_matcher_parse(env, rule->attribute.kind, text, &matcher, &empty);
         APR_ARRAY_PUSH(rule->matchers, mtls_matcher_t *) = matcher;
+        rule->has_pattern |= mtls_matcher_is_pattern(matcher);
     }
     *all_empty &= empty;
     return error ? apr_psprintf(env->p, "\"%s\": %s", text, error) : NULL;
@@ -101,6 +103,14 @@ static void warn_of_reversed_name(mtls_parse_env_t *env, const mtls_rule_t *rule
     }
 }
 
+static void warn_of_comment(mtls_parse_env_t *env, const mtls_rule_t *rule, const char *text)
+{
+    if (strcmp(text, "#") == 0 && env->warn) {
+        env->warn(env, apr_psprintf(env->p, "%s: \"#\" and what follows are values: a line has no "
+                                            "comment at its end", rule->attribute.name));
+    }
+}
+
 static const char *parse_values(mtls_parse_env_t *env, mtls_rule_t *rule, const char *at)
 {
     const char *error;
@@ -111,6 +121,7 @@ static const char *parse_values(mtls_parse_env_t *env, mtls_rule_t *rule, const 
         if ((error = parse_value(env, rule, word, &all_empty)) != NULL)
             return error;
         warn_of_reversed_name(env, rule, word);
+        warn_of_comment(env, rule, word);
     }
     if (error)
         return error;
@@ -310,13 +321,13 @@ static void hold_until(mtls_result_t *result, apr_time_t until)
 }
 
 /* Whether a value matches one of the alternatives. */
-static mtls_match_t match_value(const mtls_rule_t *rule, mtls_span_t value)
+static mtls_match_t match_value(const mtls_rule_t *rule, mtls_span_t value, int *steps)
 {
     mtls_match_t found = MTLS_MATCHED_NO;
     int i;
 
     for (i = 0; i < rule->matchers->nelts; i++) {
-        switch (mtls_matcher_test(APR_ARRAY_IDX(rule->matchers, i, mtls_matcher_t *), value)) {
+        switch (mtls_matcher_test(APR_ARRAY_IDX(rule->matchers, i, mtls_matcher_t *), value, steps)) {
         case MTLS_MATCHED_YES:
             return MTLS_MATCHED_YES;
         case MTLS_MATCHED_NO:
@@ -328,13 +339,16 @@ static mtls_match_t match_value(const mtls_rule_t *rule, mtls_span_t value)
     return found;
 }
 
-static mtls_match_t match_values(const mtls_rule_t *rule, const mtls_evidence_t *evidence, int n)
+static mtls_match_t match_values(const mtls_rule_t *rule, const mtls_evidence_t *evidence, int n,
+                                 int *steps)
 {
     mtls_match_t found = MTLS_MATCHED_NO;
     int i;
 
+    if (rule->has_pattern && n > MTLS_MAX_PATTERN_VALUES)
+        return MTLS_MATCHED_UNKNOWN;
     for (i = 0; i < n; i++) {
-        switch (match_value(rule, mtls_attribute_value(&rule->attribute, evidence, i, 1))) {
+        switch (match_value(rule, mtls_attribute_value(&rule->attribute, evidence, i, 1), steps)) {
         case MTLS_MATCHED_YES:
             return MTLS_MATCHED_YES;
         case MTLS_MATCHED_NO:
@@ -381,7 +395,7 @@ static void test_values(const mtls_rule_t *rule, const mtls_evidence_t *evidence
         refuse(result, MTLS_SUBJECT_AMBIGUOUS, rule);
         return;
     }
-    conclude(rule, n, match_values(rule, evidence, n), result);
+    conclude(rule, n, match_values(rule, evidence, n, &result->steps), result);
     if (result->reason != MTLS_OK && n > 0 && rule->attribute.kind == MTLS_KIND_NAME &&
         says_reverse(rule, evidence))
         result->hint = "the certificate has this name in the reverse order";
@@ -400,7 +414,7 @@ static void test_spiffe(const mtls_rule_t *rule, const mtls_evidence_t *evidence
         /* An ID of a domain these anchors may not vouch for is nobody's ID: it satisfies no rule,
          * and it is no way round a "not" either. */
         if (mtls_spiffe_domain_trusted(evidence->chain, domain)) {
-            conclude(rule, 1, match_value(rule, id), result);
+            conclude(rule, 1, match_value(rule, id, &result->steps), result);
         } else {
             refuse(result, MTLS_SPIFFE_MISMATCH, rule);
             result->hint = "the trust domain is not in MTLSTrustDomain";

@@ -34,6 +34,7 @@ typedef struct mtls_result_t {
     const mtls_rule_t *rule; /* the rule that refused; the group for none_matched */
     apr_time_t valid_until;  /* until when time alone cannot change it */
     const char *hint;        /* static text for the log, or NULL */
+    int steps;               /* what is left of MTLS_PATTERN_BUDGET */
 } mtls_result_t;
 
 /* Parse the arguments of MTLSRequire. NULL or what is wrong, in env->p. */

@@ -674,6 +674,54 @@ static void fifty_rules_over_ten_thousand_names_are_judged(void **state)
     assert_string_equal(mtls_reason_token(judged(policy, &peer, WORLD_NOW).reason), "san_mismatch");
 }
 
+/* Patterns are tried on a bounded number of values; exact ones on all. */
+static void patterns_over_many_names_give_up(void **state)
+{
+    mtls_span_t *names = apr_palloc(pool, (MTLS_MAX_PATTERN_VALUES + 1) * sizeof(*names));
+    static const char *const texts[] = {"san.dns glob:*.other", "not san.dns glob:*.other",
+                                        "san.dns regex:h.*", "san.dns x.example"};
+    static const char *const few[] = {"san_mismatch", "ok", "ok", "san_mismatch"};
+    static const char *const many[] = {"match_limit", "match_limit", "match_limit", "san_mismatch"};
+    peer_t peer;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i <= MTLS_MAX_PATTERN_VALUES; i++)
+        names[i] = mtls_span_of(apr_psprintf(pool, "h%d.example", (int)i));
+    peer_init(&peer, pool);
+    peer.facts.san[MTLS_SAN_DNS].v = peer.facts.san_folded[MTLS_SAN_DNS].v = names;
+    for (i = 0; i < ROWS(texts); i++) {
+        mtls_policy_t *policy = policy_of(texts[i]);
+        peer.facts.san[MTLS_SAN_DNS].n = MTLS_MAX_PATTERN_VALUES;
+        assert_string_equal(mtls_reason_token(judged(policy, &peer, WORLD_NOW).reason), few[i]);
+        peer.facts.san[MTLS_SAN_DNS].n = MTLS_MAX_PATTERN_VALUES + 1;
+        assert_string_equal(mtls_reason_token(judged(policy, &peer, WORLD_NOW).reason), many[i]);
+    }
+}
+
+/* The budget is one for all rules of a judgement, and a new one for the next. */
+static void rules_share_one_budget(void **state)
+{
+    const char *text = "subject.C CH";
+    mtls_policy_t *policy;
+    peer_t peer;
+    int i;
+
+    (void)state;
+    for (i = 0; i <= MTLS_PATTERN_BUDGET / MTLS_PATTERN_MOST_STEPS; i++)
+        text = apr_pstrcat(pool, text, "\nsubject.CN regex:(?:[a-z!]-?)+", NULL);
+    peer_init(&peer, pool);
+    long_cn(&peer);
+    peer.subject[5].value.len = 4096;
+    policy = policy_of(text);
+    for (i = 0; i < 3; i++)
+        assert_string_equal(mtls_reason_token(judged(policy, &peer, WORLD_NOW).reason),
+                            "match_limit");
+    (void)apr_array_pop(policy->rules);
+    for (i = 0; i < 3; i++)
+        assert_string_equal(mtls_reason_token(judged(policy, &peer, WORLD_NOW).reason), "ok");
+}
+
 #define THREADS 4
 
 typedef struct worker_t {
@@ -813,6 +861,8 @@ int main(void)
     SUITE_CASE(only_expressions_are_evaluated_for_every_request);
     SUITE_CASE(no_expression_is_evaluated_behind_the_first_failure);
     SUITE_CASE(fifty_rules_over_ten_thousand_names_are_judged);
+    SUITE_CASE(patterns_over_many_names_give_up);
+    SUITE_CASE(rules_share_one_budget);
     SUITE_CASE(threads_share_a_policy);
     SUITE_CASE(the_verdict_holds_as_long_as_the_chain);
     SUITE_TABLE(turn_case, turns);

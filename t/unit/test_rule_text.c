@@ -319,7 +319,7 @@ static const struct word_row {
 static void word_case(void **state)
 {
     const struct word_row *row = *state;
-    mtls_result_t result = {MTLS_INTERNAL_ERROR, NULL, MTLS_FOREVER, NULL};
+    mtls_result_t result = {.valid_until = MTLS_FOREVER};
     mtls_judge_t judge = {WORLD_NOW, NULL, NULL};
     world_t world;
     peer_t peer;

@@ -7,6 +7,7 @@
 
 #include <apr_hash.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 
 #include "certificates.h"
 #include "pki/chain.h"
@@ -519,6 +520,20 @@ static void files_without_a_certificate_are_refused(void **state)
     assert_message(read_pem("\x30\x82\x01\x01", 4, &n), "holds no certificate");
 }
 
+static void bytes_behind_the_der_are_refused(void **state)
+{
+    mtls_span_t der = certificate_der(pool, named("x", 0));
+    unsigned char *more = apr_pcalloc(pool, der.len + 1);
+    char *text = apr_palloc(pool, 2 * der.len);
+    int n;
+
+    (void)state;
+    memcpy(more, der.data, der.len);
+    (void)EVP_EncodeBlock((unsigned char *)text, more, (int)der.len + 1);
+    text = apr_pstrcat(pool, BEGIN("CERTIFICATE"), text, "\n", END("CERTIFICATE"), NULL);
+    assert_message(read_pem(text, strlen(text), &n), "certificate 1 cannot be read");
+}
+
 static void several_certificates_come_in_order(void **state)
 {
     const char *text = apr_pstrcat(pool, pem_of("x"), pem_of("y"), pem_of("z"), NULL);
@@ -587,6 +602,7 @@ int main(void)
     SUITE_CASE(a_cache_that_claims_more_than_fits_is_not_believed);
     SUITE_TABLE(pem_case, pems);
     SUITE_CASE(files_without_a_certificate_are_refused);
+    SUITE_CASE(bytes_behind_the_der_are_refused);
     SUITE_CASE(several_certificates_come_in_order);
     SUITE_CASE(crlf_is_a_line_end_too);
     SUITE_CASE(a_half_written_file_is_refused);

@@ -441,7 +441,8 @@ sub alternative_names {
             { san => [uri("https://bigpartner.example/\r\nX-Client-Name: admin")] },
         'comma-in-uri-san' =>
             { san => [uri('https://bigpartner.example/a,b'), uri('https://bigpartner.example/c')] },
-        'san-10k' => { san => [map { dns(sprintf 'n%04d', $_) } 0 .. 9_999] },
+        'san-10k'       => { san => [map { dns(sprintf 'n%04d',             $_) } 0 .. 9_999] },
+        'san-1500-long' => { san => [map { dns(('a' x 24) . sprintf '%04d', $_) } 1 .. 1_500] },
     );
 }
 
