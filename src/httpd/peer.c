@@ -265,6 +265,7 @@ int mtls_peer_init_server(server_rec *s, apr_pool_t *p, int is_proxy, SSL_CTX *c
     if (mtls_site_is_idle())
         return DECLINED;
     peer_index(); /* made here, where one thread runs */
+    defers_index();
     SSL_CTX_set_cert_verify_callback(ctx, verify_in_handshake, server);
     if (SSL_CTX_get_info_callback(ctx)) /* mod_ssl sets one where its log level asks for it */
         ssl_info_callback = SSL_CTX_get_info_callback(ctx);

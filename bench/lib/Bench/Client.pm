@@ -11,7 +11,8 @@ use warnings;
 use IPC::Open3 qw(open3);
 use Symbol qw(gensym);
 
-use constant DEADLINE => 120;    # seconds for one response; under callgrind httpd is 50 times slower
+# Seconds for one response: under callgrind httpd is 50 times slower.
+use constant DEADLINE => 120;
 
 sub connect {
     my ($class, %arg) = @_;

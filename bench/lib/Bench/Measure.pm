@@ -17,6 +17,9 @@ use constant {
     TIMES    => 2,            # slopes per measurement: their difference is the repeatability
 };
 
+my $THREE_HEADERS =
+    qr/\[client\.bigpartner\.example\] \[[^\]]*O=Big Partner Foo SA[^\]]*\] \[[^\]]*MII/;
+
 # Returns { mean, spread } in instructions per request (or per connection).
 sub slope {
     my ($server, $row, $which, $env) = @_;
@@ -46,7 +49,7 @@ sub check {
     return if !$row->{headers} || $which eq 'base';
     my ($allowed) = grep { /^200 / } $server->access_log;
     die "the three headers did not arrive: $allowed\n"
-        if $allowed !~ /\[client\.bigpartner\.example\] \[[^\]]*O=Big Partner Foo SA[^\]]*\] \[[^\]]*MII/;
+        if $allowed !~ $THREE_HEADERS;
     return;
 }
 

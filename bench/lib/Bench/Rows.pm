@@ -146,7 +146,11 @@ sub nested_rules {
 
 sub nested_by_mod_ssl {
     my ($one) = @_;
-    return ($one, require_expr('SSL_CLIENT_S_DN_OU', 'API'), require_expr('SSL_CLIENT_S_DN_C', 'CH'));
+    return (
+        $one,
+        require_expr('SSL_CLIENT_S_DN_OU', 'API'),
+        require_expr('SSL_CLIENT_S_DN_C',  'CH'),
+    );
 }
 
 sub locations {
@@ -179,7 +183,7 @@ sub many_by_mod_ssl {
         '</RequireAll>';
 }
 
-# mod_ssl has no pin: the issuer's name is the nearest it can ask for, and a look-alike CA has it too.
+# mod_ssl has no pin: the issuer's name is the nearest it can ask for; a look-alike CA has it too.
 sub three_by_mod_ssl {
     return '<RequireAll>',
         require_expr('SSL_CLIENT_S_DN_O',    'Big Partner Foo SA'),

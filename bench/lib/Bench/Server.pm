@@ -131,7 +131,7 @@ MaxKeepAliveRequests 0
 KeepAliveTimeout 300
 Timeout 300
 <IfDefine CHECK>
-    CustomLog "$dir/access.log" "%>s %U %{MTLS_VERDICT}e %{MTLS_REASON}e [%{X-Client-CN}i] [%{X-Client-Subject}i] [%{X-Client-Cert}i]"
+    CustomLog "$dir/access.log" "%>s [%{X-Client-CN}i] [%{X-Client-Subject}i] [%{X-Client-Cert}i]"
 </IfDefine>
 $self->{global}
 <VirtualHost 127.0.0.1:$self->{port}>
