@@ -17,13 +17,6 @@ int mtls_site_is_idle(void)
     return current->sections->nelts == 0 && current->requires->nelts == 0 && !current->defers;
 }
 
-static apr_status_t forget(void *unused)
-{
-    (void)unused;
-    current = NULL;
-    return APR_SUCCESS;
-}
-
 void mtls_site_begin(apr_pool_t *pconf)
 {
     current = apr_pcalloc(pconf, sizeof(*current));
@@ -33,7 +26,6 @@ void mtls_site_begin(apr_pool_t *pconf)
     current->requires = apr_array_make(pconf, 4, sizeof(mtls_require_t *));
     current->headers = apr_array_make(pconf, 8, sizeof(const char *));
     current->warnings = apr_array_make(pconf, 2, sizeof(const char *));
-    apr_pool_cleanup_register(pconf, NULL, forget, apr_pool_cleanup_null);
 }
 
 void mtls_site_add_section(mtls_section_t *section)
