@@ -60,11 +60,6 @@ static void register_hooks(apr_pool_t *p)
     mtls_export_register();
 }
 
-AP_DECLARE_MODULE(mtls_policy) = {STANDARD20_MODULE_STUFF,
-                                  mtls_dir_create,
-                                  mtls_dir_merge,
-                                  mtls_server_create,
-                                  mtls_server_merge,
-                                  mtls_directives,
-                                  register_hooks,
-                                  AP_MODULE_FLAG_NONE};
+AP_DECLARE_MODULE(mtls_policy) = {STANDARD20_MODULE_STUFF, mtls_dir_create,    mtls_dir_merge,
+                                  mtls_server_create,      mtls_server_merge,  mtls_directives,
+                                  register_hooks,          AP_MODULE_FLAG_NONE};

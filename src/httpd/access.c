@@ -32,8 +32,8 @@ static void describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *ju
     if (judged == rq->granted && judged == rq->here && reason == MTLS_OK)
         rq->variables = judged->variables; /* made once for the connection */
     else
-        rq->variables = mtls_verdict_variables(r->pool, judged, verdict, reason,
-                                               exports ? exports->env : NULL);
+        rq->variables =
+            mtls_verdict_variables(r->pool, judged, verdict, reason, exports ? exports->env : NULL);
     mtls_export_variables(r, rq, rq);
 }
 
@@ -272,8 +272,7 @@ int mtls_access_post_read_request(request_rec *r)
 /* TRACE and "OPTIONS *" are answered before any access checker runs, and without fixups. */
 int mtls_access_translate_name(request_rec *r)
 {
-    if (r->method_number == M_TRACE ||
-        (r->method_number == M_OPTIONS && strcmp(r->uri, "*") == 0))
+    if (r->method_number == M_TRACE || (r->method_number == M_OPTIONS && strcmp(r->uri, "*") == 0))
         return enforce(r, 1);
     return DECLINED;
 }
@@ -294,8 +293,7 @@ static void inherit_grant(request_rec *r, mtls_request_t *rq)
     if (rq->granted || rq->verdict || !from)
         return;
     before = mtls_request_peek(from);
-    if (!before || !before->granted ||
-        from->per_dir_config != r->per_dir_config)
+    if (!before || !before->granted || from->per_dir_config != r->per_dir_config)
         return;
     mtls_access_describe(r, rq, before->granted);
 }
@@ -313,8 +311,7 @@ int mtls_access_fixups_first(request_rec *r)
             return status;
     }
     inherit_grant(r, rq);
-    if (rq->granted && !r->user && rq->merged && rq->merged->user && rq->here &&
-        rq->here->exports)
+    if (rq->granted && !r->user && rq->merged && rq->merged->user && rq->here && rq->here->exports)
         r->user = (char *)rq->here->exports->user;
     return DECLINED;
 }
@@ -371,7 +368,8 @@ static void log_refused_by_httpd(request_rec *r)
         log_once(r, rq);
 }
 
-/* "%{VAR}e" reads the last request of an internal redirect: give that one what the log must tell. */
+/* "%{VAR}e" reads the last request of an internal redirect: give that one what the log must tell.
+ */
 static void tell_last(request_rec *first, request_rec *last)
 {
     const mtls_request_t *told = mtls_request_refused(last);

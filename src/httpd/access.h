@@ -32,8 +32,8 @@ void mtls_access_consulted(request_rec *r);
 /* Let a location without policies of its own have the verdict of a required one. */
 void mtls_access_describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged);
 
-/* Refuse a request that was granted: its variables, its one log line, its connection where that must not go on.
- * Returns the status to answer with. */
+/* Refuse a request that was granted: its variables, its one log line, its connection where that
+ * must not go on. Returns the status to answer with. */
 int mtls_access_refuse(request_rec *r, mtls_request_t *rq, mtls_reason_t reason);
 
 #endif

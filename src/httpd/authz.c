@@ -46,8 +46,10 @@ static const char *parse_mtls(cmd_parms *cmd, const char *line, const void **par
         return error;
     if (!*line)
         return NULL;
-    return apr_psprintf(cmd->pool, "Require mtls takes no arguments (\"%s\"); a named policy is "
-                                   "required with Require mtls-policy NAME", line);
+    return apr_psprintf(cmd->pool,
+                        "Require mtls takes no arguments (\"%s\"); a named policy is "
+                        "required with Require mtls-policy NAME",
+                        line);
 }
 
 /* ---- Require mtls-policy ---- */
@@ -132,7 +134,8 @@ int mtls_authz_check_user_id(request_rec *r)
     if (!rq->granted && mtls_access_reason(rq) == MTLS_OK)
         mtls_access_grant(rq, rq->here);
     if (!rq->granted) {
-        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, "mtls_policy: AuthType MTLS: no policy "
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                      "mtls_policy: AuthType MTLS: no policy "
                       "allowed this request, so it has no user");
         return HTTP_FORBIDDEN; /* there is no other way to log in here, so no challenge */
     }

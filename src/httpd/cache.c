@@ -160,8 +160,9 @@ static int use_default(apr_pool_t *p, server_rec *s)
                             "(" DEFAULT_BYTES ")", NULL);
     error = cache.provider->create(&cache.instance, arguments, p, p);
     if (error) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "mtls_policy: MTLSCache " DEFAULT_PROVIDER
-                     ":%s (the default): %s", arguments, error);
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                     "mtls_policy: MTLSCache " DEFAULT_PROVIDER ":%s (the default): %s", arguments,
+                     error);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     return OK;
@@ -192,8 +193,10 @@ int mtls_cache_open(apr_pool_t *pconf, server_rec *s)
     }
     rv = cache.provider->init(cache.instance, MUTEX_TYPE, &hints, s, pconf);
     if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, "mtls_policy: MTLSCache: the cache \"%s\" "
-                     "cannot be opened", cache.provider->name);
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
+                     "mtls_policy: MTLSCache: the cache \"%s\" "
+                     "cannot be opened",
+                     cache.provider->name);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     cache.server = s;

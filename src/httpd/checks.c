@@ -16,8 +16,7 @@ APLOG_USE_MODULE(mtls_policy);
 
 static int fail(server_rec *s, const char *where, const char *what)
 {
-    ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_EMERG, 0, s, "mtls_policy: %s: %s", where,
-                 what);
+    ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_EMERG, 0, s, "mtls_policy: %s: %s", where, what);
     return FAILED;
 }
 
@@ -50,8 +49,9 @@ static const char *policy_list(apr_pool_t *p)
 static int unknown_policy(apr_pool_t *p, server_rec *s, const char *where, const char *directive,
                           const char *name)
 {
-    return fail(s, where, apr_psprintf(p, "%s: there is no policy \"%s\"; there are: %s", directive,
-                                       name, policy_list(p)));
+    return fail(s, where,
+                apr_psprintf(p, "%s: there is no policy \"%s\"; there are: %s", directive, name,
+                             policy_list(p)));
 }
 
 static int resolve_uses(apr_pool_t *p, server_rec *s, const apr_array_header_t *uses)
@@ -109,8 +109,9 @@ static const char *check_domain(void *baton, mtls_span_t domain)
     }
     if (domain.len == 0)
         return apr_psprintf(check->p, "MTLSRequire spiffe needs MTLSTrustDomain on %s", server);
-    return apr_psprintf(check->p, "MTLSRequire spiffe: the trust domain \"%.*s\" is not in the "
-                                  "MTLSTrustDomain of %s: its CAs may not vouch for it",
+    return apr_psprintf(check->p,
+                        "MTLSRequire spiffe: the trust domain \"%.*s\" is not in the "
+                        "MTLSTrustDomain of %s: its CAs may not vouch for it",
                         (int)domain.len, domain.data, server);
 }
 
@@ -120,7 +121,8 @@ static const char *check_trust_name(void *baton, const char *name)
 
     return strcmp(name, "vhost") == 0
                ? NULL
-               : apr_psprintf(check->p, "MTLSRequire trust: there is no trust store \"%s\"; there are: vhost",
+               : apr_psprintf(check->p,
+                              "MTLSRequire trust: there is no trust store \"%s\"; there are: vhost",
                               name);
 }
 
@@ -224,10 +226,11 @@ int mtls_checks_config(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *main_se
 
     (void)pconf;
     if (negated)
-        return fail(main_server, negated, "Require not mtls (also through <RequireNone> or an "
-                                          "<AuthzProviderAlias>): a refusal proves nothing about "
-                                          "who is calling; write the rule as \"MTLSRequire not "
-                                          "...\"");
+        return fail(main_server, negated,
+                    "Require not mtls (also through <RequireNone> or an "
+                    "<AuthzProviderAlias>): a refusal proves nothing about "
+                    "who is calling; write the rule as \"MTLSRequire not "
+                    "...\"");
     if ((rc = resolve_requires(ptemp)) != OK)
         return rc;
     for (i = 0; i < sections->nelts; i++) {
@@ -254,7 +257,8 @@ static int is_policy(const mtls_section_t *section)
 }
 
 /* A policy where nothing ever asks for a certificate refuses everybody: surely not what was meant.
- * A section inherited from the main server may never be reached on this vhost; that is said only. */
+ * A section inherited from the main server may never be reached on this vhost; that is said only.
+ */
 static int check_asked(server_rec *s, const server_rec *owner, const char *where)
 {
     static const char what[] = "a policy applies on a TLS virtual host where no SSLVerifyClient "
@@ -279,8 +283,9 @@ static int check_cache(server_rec *s, const char *where)
     if (!mtls_conftree_somewhere(s, "CacheEnable", NULL) ||
         (quick && ap_cstr_casecmp(quick, "off") == 0))
         return OK;
-    return fail(s, where, "a policy applies on a server where mod_cache answers before "
-                                   "any check is made: set \"CacheQuickHandler off\"");
+    return fail(s, where,
+                "a policy applies on a server where mod_cache answers before "
+                "any check is made: set \"CacheQuickHandler off\"");
 }
 
 static int check_defer(server_rec *s)
@@ -312,8 +317,8 @@ static int binds_issuer(const mtls_section_t *section)
     for (i = 0; i < section->uses->nelts; i++) {
         const mtls_use_t *use = APR_ARRAY_IDX(section->uses, i, const mtls_use_t *);
         for (k = 0; k < use->policies->nelts; k++)
-            bound |= mtls_policy_binds_issuer(
-                APR_ARRAY_IDX(use->policies, k, const mtls_policy_t *));
+            bound |=
+                mtls_policy_binds_issuer(APR_ARRAY_IDX(use->policies, k, const mtls_policy_t *));
     }
     return bound;
 }
@@ -328,7 +333,8 @@ static void warn_of_anchors(server_rec *s, const mtls_section_t *section)
     ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                  "mtls_policy: %s: the trust store has %d anchors and the policy has no issuer, "
                  "chain, anchor, trust or spiffe rule: any of those CAs could issue what it asks "
-                 "for", section->where, anchors);
+                 "for",
+                 section->where, anchors);
 }
 
 /* What a policy, wherever it is written, needs of a server it applies to. */

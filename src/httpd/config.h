@@ -73,12 +73,12 @@ struct mtls_merged_t;
 /* What one written section (or a server's top level, or a <MTLSPolicy>) says. */
 typedef struct mtls_section_t {
     server_rec *server;
-    const char *where;            /* its first directive */
-    apr_array_header_t *rules;    /* const mtls_rule_t * */
-    apr_array_header_t *uses;     /* mtls_use_t * */
-    apr_array_header_t *reports;  /* mtls_use_t * */
-    apr_array_header_t *headers;  /* mtls_export_header_t * */
-    const mtls_user_t *user;      /* NULL: not said */
+    const char *where;           /* its first directive */
+    apr_array_header_t *rules;   /* const mtls_rule_t * */
+    apr_array_header_t *uses;    /* mtls_use_t * */
+    apr_array_header_t *reports; /* mtls_use_t * */
+    apr_array_header_t *headers; /* mtls_export_header_t * */
+    const mtls_user_t *user;     /* NULL: not said */
     mtls_mode_t mode;
     mtls_export_t exports;
     int deny_status;        /* 0: not said */

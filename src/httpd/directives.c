@@ -74,8 +74,8 @@ static const char *parse_status(cmd_parms *cmd, const char *value, int last, int
     *status = strlen(value) == 3 && strspn(value, "0123456789") == 3 ? atoi(value) : 0;
     if (*status < 400 || *status > last) {
         *status = 0;
-        return unknown(cmd, value, last == 499 ? "a status from 400 to 499"
-                                               : "a status from 400 to 599");
+        return unknown(cmd, value,
+                       last == 499 ? "a status from 400 to 499" : "a status from 400 to 599");
     }
     /* httpd answers 500 in place of a status it has no line for. */
     if (*status != HTTP_INTERNAL_SERVER_ERROR &&
@@ -166,8 +166,7 @@ static const char *set_export(cmd_parms *cmd, void *dir, const char *format)
     return NULL;
 }
 
-static const char *set_export_header(cmd_parms *cmd, void *dir, const char *name,
-                                     const char *text)
+static const char *set_export_header(cmd_parms *cmd, void *dir, const char *name, const char *text)
 {
     mtls_export_header_t *header = apr_pcalloc(cmd->pool, sizeof(*header));
     const char *error = wrong_section(cmd);

@@ -8,20 +8,21 @@
 
 #include "httpd/request.h"
 
-/* Make the variables of a request with state `rq` exactly what `told` says - the same state, or that
- * of the refused request it stands for - whoever else set some. */
+/* Make the variables of a request with state `rq` exactly what `told` says - the same state, or
+ * that of the refused request it stands for - whoever else set some. */
 void mtls_export_variables(request_rec *r, mtls_request_t *rq, const mtls_request_t *told);
 
 /* Set the headers of an allowed request; remove ours from a sub-request that got its parent's.
  * Returns OK or the status to answer with. */
 int mtls_export_headers(request_rec *r, const mtls_request_t *rq);
 
-/* Of a proxied request: give an AJP backend the variables: it gets those whose names start with AJP_, without that. */
+/* Of a proxied request: give an AJP backend the variables: it gets those whose names start with
+ * AJP_, without that. */
 void mtls_export_ajp(request_rec *r, const mtls_request_t *rq);
 
 /* ssl_var_lookup: a proxied request under policy whose identity is not exported has no client
- * certificate to show either (mod_proxy_ajp would send it unasked), and SSL_CLIENT_VERIFY is true on
- * a connection that defers. NULL: not ours to answer. */
+ * certificate to show either (mod_proxy_ajp would send it unasked), and SSL_CLIENT_VERIFY is true
+ * on a connection that defers. NULL: not ours to answer. */
 const char *mtls_export_ssl_var(apr_pool_t *p, server_rec *s, conn_rec *c, request_rec *r,
                                 const char *name);
 

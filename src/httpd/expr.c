@@ -42,8 +42,8 @@ int mtls_expr_lookup(ap_expr_lookup_parms *parms)
     error = parms->arg ? mtls_field_parse(parms->pool, parms->arg, field)
                        : "the attribute must be written out";
     if (error) {
-        *parms->err = apr_psprintf(parms->ptemp, "%%{mtls:%s}: %s", parms->arg ? parms->arg : "",
-                                   error);
+        *parms->err =
+            apr_psprintf(parms->ptemp, "%%{mtls:%s}: %s", parms->arg ? parms->arg : "", error);
         return !OK;
     }
     *parms->func = (const void *)evaluate_field;

@@ -34,11 +34,10 @@ static const char *certificate(request_rec *r, const mtls_facts_t *facts)
 {
     if (!facts)
         return "";
-    return apr_pstrcat(r->pool, " sha256=",
-                       mtls_value_hex(r->pool, facts->sha256, MTLS_DIGEST_BYTES),
-                       pair(r, "subject", facts->subject.rfc4514),
-                       pair(r, "issuer", facts->issuer.rfc4514), " serial=",
-                       escaped(r, facts->serial), NULL);
+    return apr_pstrcat(
+        r->pool, " sha256=", mtls_value_hex(r->pool, facts->sha256, MTLS_DIGEST_BYTES),
+        pair(r, "subject", facts->subject.rfc4514), pair(r, "issuer", facts->issuer.rfc4514),
+        " serial=", escaped(r, facts->serial), NULL);
 }
 
 /* The line of an error page that is refused like the page it stands for would say nothing new. */
@@ -58,21 +57,22 @@ void mtls_log_refusal(request_rec *r, const mtls_request_t *rq)
 
     if (!detail && (told->evidence.chain_reason != MTLS_OK || !told->evidence.facts))
         detail = told->detail;
-    ap_log_rerror(APLOG_MARK, level_of(r, rq), 0, r, "mtls_policy: verdict=%s reason=%s%s%s%s%s%s "
+    ap_log_rerror(APLOG_MARK, level_of(r, rq), 0, r,
+                  "mtls_policy: verdict=%s reason=%s%s%s%s%s%s "
                   "method=%s uri=\"%s\"",
                   rq->verdict, mtls_reason_token(rq->reason),
                   pair(r, "rule", rule ? mtls_rule_text(rule) : NULL),
                   pair(r, "at", rule ? mtls_rule_where(rule) : NULL),
                   pair(r, "policy", told->decision.names), pair(r, "detail", detail),
-                  certificate(r, told->evidence.facts), escaped(r, r->method),
-                  escaped(r, r->uri));
+                  certificate(r, told->evidence.facts), escaped(r, r->method), escaped(r, r->uri));
 }
 
 void mtls_log_report(request_rec *r, const mtls_judged_t *judged)
 {
     if (!judged->report_refuses)
         return;
-    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, "mtls_policy: verdict=report report=\"%s\"%s "
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                  "mtls_policy: verdict=report report=\"%s\"%s "
                   "method=%s uri=\"%s\"",
                   escaped(r, judged->report), certificate(r, judged->evidence.facts),
                   escaped(r, r->method), escaped(r, r->uri));

@@ -214,9 +214,11 @@ static void warn_of_idle_rules(request_rec *r, const mtls_merged_t *m)
         if (s->mode != MTLS_MODE_UNSET)
             off = s->mode == MTLS_MODE_OFF ? s->where : NULL;
         else if (off && (s->rules->nelts || s->uses->nelts))
-            ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, "mtls_policy: %s: these rules are "
+            ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                          "mtls_policy: %s: these rules are "
                           "idle: MTLSMode off is inherited from %s; write MTLSMode enforce to have "
-                          "them judged", s->where, off);
+                          "them judged",
+                          s->where, off);
     }
 }
 

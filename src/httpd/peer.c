@@ -75,7 +75,7 @@ static apr_status_t drop_sent_at_end(void *peer)
 
 /* Keep what the client sent of a good chain until the handshake is done: only then has it proved
  * that the leaf is its own. */
-static void keep_sent(mtls_peer_t *peer, STACK_OF(X509) *verified, STACK_OF(X509) *sent)
+static void keep_sent(mtls_peer_t *peer, STACK_OF(X509) * verified, STACK_OF(X509) * sent)
 {
     if (!mtls_cache() || !verified || sk_X509_num(verified) < 3 || !sent)
         return;
@@ -110,7 +110,7 @@ static void verify_remembered(apr_pool_t *p, X509 *leaf, const mtls_trust_store_
 {
     unsigned char sha256[MTLS_DIGEST_BYTES], spki[MTLS_DIGEST_BYTES];
     const mtls_store_t *cache = mtls_cache();
-    STACK_OF(X509) *recalled;
+    STACK_OF(X509) * recalled;
     apr_pool_t *scratch;
 
     if (!cache || !mtls_x509_digests(leaf, sha256, spki) ||
@@ -126,11 +126,11 @@ static void verify_remembered(apr_pool_t *p, X509 *leaf, const mtls_trust_store_
     apr_pool_destroy(scratch);
 }
 
-/* mod_ssl's callback notes that a certificate was let pass ("GENEROUS"), which it does not forget on
- * this connection whatever becomes of the verify result. */
+/* mod_ssl's callback notes that a certificate was let pass ("GENEROUS"), which it does not forget
+ * on this connection whatever becomes of the verify result. */
 static void tell_callback(X509_STORE_CTX_verify_cb callback, X509_STORE_CTX *ctx, X509 *leaf)
 {
-    
+
     X509_STORE_CTX_set_error_depth(ctx, 0);
     X509_STORE_CTX_set_current_cert(ctx, leaf);
     if (callback)

@@ -26,27 +26,27 @@ typedef struct mtls_peer_chain_t {
 
 typedef struct mtls_peer_t {
     SSL *ssl;
-    int established;          /* the handshake was seen to be done */
-    apr_pool_t *p;            /* with an allocator of its own; only under the lock */
+    int established; /* the handshake was seen to be done */
+    apr_pool_t *p;   /* with an allocator of its own; only under the lock */
     apr_thread_mutex_t *lock;
-    int known;                /* the certificate was looked at */
-    apr_time_t told_until;    /* until when mod_ssl's verify result is what we made it */
-    X509 *leaf;               /* a reference of ours; NULL: none presented */
+    int known;             /* the certificate was looked at */
+    apr_time_t told_until; /* until when mod_ssl's verify result is what we made it */
+    X509 *leaf;            /* a reference of ours; NULL: none presented */
     const mtls_facts_t *facts;
-    const char *malformed;    /* why there are no facts */
+    const char *malformed; /* why there are no facts */
     /* What a handshake that was deferred found out, of which certificate. */
     X509 *handshake_leaf; /* a reference of ours */
     mtls_peer_chain_t handshake_chain;
     /* What to remember once the handshake is done; references of ours. */
-    STACK_OF(X509) *verified;
-    STACK_OF(X509) *sent;
+    STACK_OF(X509) * verified;
+    STACK_OF(X509) * sent;
     mtls_peer_chain_t chains[MTLS_PEER_STORES];
     int next_chain;
     /* Verdicts (verdict.c): by ordinal of the merged policy; what they share and keep. */
     struct mtls_slot_t **slots;
     int slot_count;
     apr_size_t kept_exports;
-    const apr_array_header_t *env;  /* mtls_variable_t: the identity of `env_chain` */
+    const apr_array_header_t *env; /* mtls_variable_t: the identity of `env_chain` */
     const mtls_chain_t *env_chain;
 } mtls_peer_t;
 
@@ -61,8 +61,7 @@ void mtls_peer_lock_and_look(mtls_peer_t *peer, request_rec *r);
 static inline void mtls_peer_enter(mtls_peer_t *peer, request_rec *r)
 {
     /* The reference we hold keeps a new certificate from having the old one's address. */
-    if (r->connection->master || !peer->known ||
-        SSL_get0_peer_certificate(peer->ssl) != peer->leaf)
+    if (r->connection->master || !peer->known || SSL_get0_peer_certificate(peer->ssl) != peer->leaf)
         mtls_peer_lock_and_look(peer, r);
 }
 
@@ -83,8 +82,7 @@ int mtls_peer_defers(const mtls_peer_t *peer, const request_rec *r);
 
 /* Let mod_ssl's verify result say what is true until `until`, on a connection that defers. A stream
  * of HTTP/2 touches it with TLS 1.2 only, where mod_ssl has set it for every request itself. */
-void mtls_peer_tell_mod_ssl(mtls_peer_t *peer, request_rec *r, int openssl_error,
-                            apr_time_t until);
+void mtls_peer_tell_mod_ssl(mtls_peer_t *peer, request_rec *r, int openssl_error, apr_time_t until);
 
 /* What SSL_CLIENT_VERIFY has to say of a chain that failed; NULL for another name, and where there
  * is nothing to correct. On HTTP/2 mod_ssl tells what the handshake, or a stream, has left. */

@@ -22,11 +22,12 @@ typedef struct mtls_request_t {
      * for its last sub-request. */
     const ap_conf_vector_t *consulted_for;
     const ap_conf_vector_t *consulted_for_sub;
-    int refused;                  /* we answered with an error */
-    int passed;                   /* fixups are done: whatever comes now is no refusal of ours */
+    int refused; /* we answered with an error */
+    int passed;  /* fixups are done: whatever comes now is no refusal of ours */
     int logged;
-    int deferred_error;           /* OpenSSL's, of the chain on a connection that defers */
-    const apr_array_header_t *variables; /* mtls_variable_t: MTLS_VERDICT and the like; NULL: none */
+    int deferred_error; /* OpenSSL's, of the chain on a connection that defers */
+    /* mtls_variable_t: MTLS_VERDICT and the like; NULL: none. */
+    const apr_array_header_t *variables;
     /* What mtls_export_variables() has put where: the table, the variables, our first entry. */
     const apr_table_t *env;
     const apr_array_header_t *env_variables;

@@ -30,8 +30,7 @@ static const char *read_all(apr_pool_t *p, apr_file_t *file, const char *path, a
     return NULL;
 }
 
-static const char *read_file(mtls_parse_env_t *env, const char *path, char **text,
-                             apr_size_t *len)
+static const char *read_file(mtls_parse_env_t *env, const char *path, char **text, apr_size_t *len)
 {
     const char *full = ap_server_root_relative(env->p, path);
     const char *error = NULL;
@@ -98,14 +97,10 @@ static void warn(mtls_parse_env_t *env, const char *text)
 
 static mtls_parse_env_t make_env(cmd_parms *cmd, const ap_directive_t *directive)
 {
-    mtls_parse_env_t env = {cmd->pool,
-                            mtls_where(cmd->pool, directive),
-                            cmd,
-                            mtls_oid_of_name,
-                            read_file,
-                            read_certificates,
-                            compile_expr,
-                            warn};
+    mtls_parse_env_t env = {cmd->pool,    mtls_where(cmd->pool, directive),
+                            cmd,          mtls_oid_of_name,
+                            read_file,    read_certificates,
+                            compile_expr, warn};
     return env;
 }
 
@@ -134,8 +129,10 @@ static const char *parse_member(cmd_parms *cmd, const ap_directive_t *d, int dep
         return parse_group(cmd, d, MTLS_RULE_ANY, depth + 1, out);
     if (ap_cstr_casecmp(d->directive, "<MTLSRequireAll") == 0)
         return parse_group(cmd, d, MTLS_RULE_ALL, depth + 1, out);
-    return apr_psprintf(cmd->pool, "%s is not allowed here; allowed: MTLSRequire, "
-                                   "<MTLSRequireAny>, <MTLSRequireAll>", d->directive);
+    return apr_psprintf(cmd->pool,
+                        "%s is not allowed here; allowed: MTLSRequire, "
+                        "<MTLSRequireAny>, <MTLSRequireAll>",
+                        d->directive);
 }
 
 static const char *parse_group(cmd_parms *cmd, const ap_directive_t *directive,
@@ -222,8 +219,10 @@ static const char *policy_name(cmd_parms *cmd, const char *args, const char **na
         return "<MTLSPolicy> takes exactly one name: <MTLSPolicy \"partner-api\">";
     if ((*name)[strspn(*name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
                               "0123456789._-")])
-        return apr_psprintf(cmd->pool, "<MTLSPolicy \"%s\">: a name is made of letters, digits, "
-                                       "\".\", \"_\" and \"-\"", *name);
+        return apr_psprintf(cmd->pool,
+                            "<MTLSPolicy \"%s\">: a name is made of letters, digits, "
+                            "\".\", \"_\" and \"-\"",
+                            *name);
     if (ap_cstr_casecmp(*name, "any") == 0)
         return "<MTLSPolicy>: \"any\" is a word of MTLSUsePolicy, not a name";
     return NULL;
@@ -239,8 +238,9 @@ static const char *check_members(cmd_parms *cmd)
             ap_cstr_casecmp(d->directive, "<MTLSRequireAny") != 0 &&
             ap_cstr_casecmp(d->directive, "<MTLSRequireAll") != 0) {
             cmd->err_directive = d;
-            return apr_psprintf(cmd->pool, "%s is not allowed inside <MTLSPolicy>; allowed: "
-                                           "MTLSRequire, <MTLSRequireAny>, <MTLSRequireAll>",
+            return apr_psprintf(cmd->pool,
+                                "%s is not allowed inside <MTLSPolicy>; allowed: "
+                                "MTLSRequire, <MTLSRequireAny>, <MTLSRequireAll>",
                                 d->directive);
         }
     }

@@ -26,13 +26,13 @@ typedef struct mtls_require_t {
 
 typedef struct mtls_site_t {
     apr_pool_t *p;
-    apr_hash_t *policies;          /* name -> mtls_named_policy_t * */
-    apr_array_header_t *sections;  /* mtls_section_t * */
-    apr_array_header_t *requires;  /* mtls_require_t * */
-    apr_array_header_t *headers;   /* const char *: names that are stripped from requests */
-    apr_array_header_t *warnings;  /* const char *: said when there is a log to say it in */
-    const char *cache_where;       /* MTLSCache; NULL: the default */
-    int defers;                    /* some server defers its handshake */
+    apr_hash_t *policies;         /* name -> mtls_named_policy_t * */
+    apr_array_header_t *sections; /* mtls_section_t * */
+    apr_array_header_t *requires; /* mtls_require_t * */
+    apr_array_header_t *headers;  /* const char *: names that are stripped from requests */
+    apr_array_header_t *warnings; /* const char *: said when there is a log to say it in */
+    const char *cache_where;      /* MTLSCache; NULL: the default */
+    int defers;                   /* some server defers its handshake */
 } mtls_site_t;
 
 /* The site that is in force in this process. */

@@ -34,28 +34,68 @@ int mtls_strip_same_name(const char *a, const char *b)
 
 /* Headers of HTTP itself, whose meaning to httpd or the backend is fixed. */
 static const char *const http_names[] = {
-    "Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Authorization",
-    "Cache-Control", "Connection", "Content-Encoding", "Content-Language", "Content-Length",
-    "Content-Location", "Content-MD5", "Content-Range", "Content-Type", "Cookie", "Cookie2", "Date",
-    "Expect", "From", "Host", "HTTP2-Settings", "If-Match", "If-Modified-Since", "If-None-Match",
-    "If-Range", "If-Unmodified-Since", "Keep-Alive", "Max-Forwards", "Origin", "Pragma",
-    "Proxy", "Proxy-Authorization", "Proxy-Connection", "Range", "Referer", "Sec-WebSocket-Accept",
-    "Sec-WebSocket-Extensions", "Sec-WebSocket-Key", "Sec-WebSocket-Protocol",
-    "Sec-WebSocket-Version", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent", "Via",
+    "Accept",
+    "Accept-Charset",
+    "Accept-Encoding",
+    "Accept-Language",
+    "Authorization",
+    "Cache-Control",
+    "Connection",
+    "Content-Encoding",
+    "Content-Language",
+    "Content-Length",
+    "Content-Location",
+    "Content-MD5",
+    "Content-Range",
+    "Content-Type",
+    "Cookie",
+    "Cookie2",
+    "Date",
+    "Expect",
+    "From",
+    "Host",
+    "HTTP2-Settings",
+    "If-Match",
+    "If-Modified-Since",
+    "If-None-Match",
+    "If-Range",
+    "If-Unmodified-Since",
+    "Keep-Alive",
+    "Max-Forwards",
+    "Origin",
+    "Pragma",
+    "Proxy",
+    "Proxy-Authorization",
+    "Proxy-Connection",
+    "Range",
+    "Referer",
+    "Sec-WebSocket-Accept",
+    "Sec-WebSocket-Extensions",
+    "Sec-WebSocket-Key",
+    "Sec-WebSocket-Protocol",
+    "Sec-WebSocket-Version",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+    "User-Agent",
+    "Via",
 };
 
 const char *mtls_strip_check_name(apr_pool_t *p, const char *name)
 {
     apr_size_t i;
 
-    if (!*name || name[strspn(name, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
-                                    "ABCDEFGHIJKLMNOPQRSTUVWXYZ")] ||
+    if (!*name ||
+        name[strspn(name, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+                          "ABCDEFGHIJKLMNOPQRSTUVWXYZ")] ||
         !mtls_ascii_alnum(*name))
         return apr_psprintf(p, "\"%s\" is not the name of a header", name);
     for (i = 0; i < sizeof(http_names) / sizeof(http_names[0]); i++) {
         if (mtls_strip_same_name(name, http_names[i]))
-            return apr_psprintf(p, "\"%s\" is a header of HTTP itself (%s); choose a name of your "
-                                   "own, such as X-Client-DN",
+            return apr_psprintf(p,
+                                "\"%s\" is a header of HTTP itself (%s); choose a name of your "
+                                "own, such as X-Client-DN",
                                 name, http_names[i]);
     }
     return NULL;

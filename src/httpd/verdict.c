@@ -268,8 +268,9 @@ static void complete(apr_pool_t *p, mtls_peer_t *peer, const mtls_merged_t *merg
         make_variables(p, judged);
 }
 
-/* Judge all policies over the evidence in `judged`, which lives as long as the request. A slot keeps
- * the judgement it has where nothing has changed, so that asking again and again costs no memory. */
+/* Judge all policies over the evidence in `judged`, which lives as long as the request. A slot
+ * keeps the judgement it has where nothing has changed, so that asking again and again costs no
+ * memory. */
 static void evaluate(apr_pool_t *p, mtls_peer_t *peer, request_rec *r, const mtls_merged_t *merged,
                      mtls_judged_t *judged, mtls_slot_t *slot)
 {
@@ -281,8 +282,7 @@ static void evaluate(apr_pool_t *p, mtls_peer_t *peer, request_rec *r, const mtl
     judge_policies(merged, &judged->evidence, &judge, slot->verdicts, &slot->valid_until);
     if (!merged->decided_per_request) {
         /* Nothing of this lives on with the slot but pointers into the configuration. */
-        decide(r->pool, merged, static_results(r->pool, merged, slot->verdicts),
-               &judged->decision);
+        decide(r->pool, merged, static_results(r->pool, merged, slot->verdicts), &judged->decision);
     }
     if (before && same_evidence(before, judged) &&
         same_decision(&before->decision, &judged->decision))
@@ -347,8 +347,7 @@ static int is_ahead(const request_rec *r, apr_time_t moment)
 }
 
 /* One look, one comparison of times. Under the peer's lock. */
-static const mtls_slot_t *remembered(mtls_peer_t *peer, request_rec *r,
-                                     const mtls_merged_t *merged)
+static const mtls_slot_t *remembered(mtls_peer_t *peer, request_rec *r, const mtls_merged_t *merged)
 {
     mtls_slot_t *slot = NULL;
 
@@ -365,8 +364,8 @@ static const mtls_judged_t *finish(request_rec *r, const mtls_merged_t *merged,
                                    const mtls_verdict_t *verdicts, const mtls_judged_t *remembered)
 {
     mtls_judged_t *judged = apr_pmemdup(r->pool, remembered, sizeof(*remembered));
-    mtls_result_t *results = apr_pcalloc(r->pool, sizeof(*results) *
-                                                      (apr_size_t)(merged->total + 1));
+    mtls_result_t *results =
+        apr_pcalloc(r->pool, sizeof(*results) * (apr_size_t)(merged->total + 1));
     mtls_expr_baton_t baton = {r, &judged->evidence};
     mtls_judge_t judge = {apr_time_now(), mtls_expr_eval_rule, &baton};
     int i;

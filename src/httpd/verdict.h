@@ -12,9 +12,9 @@
 /* What happens to a request, and why. Zeroed, it is a refusal. */
 typedef struct mtls_decision_t {
     mtls_reason_t reason;
-    const mtls_rule_t *rule;   /* NULL: none was to blame */
-    const char *hint;          /* for the log, static; or NULL */
-    const char *names;         /* of the policies applied; NULL: none has a name */
+    const mtls_rule_t *rule; /* NULL: none was to blame */
+    const char *hint;        /* for the log, static; or NULL */
+    const char *names;       /* of the policies applied; NULL: none has a name */
 } mtls_decision_t;
 
 /* The values of MTLS_VERDICT; compared by address. */
@@ -37,11 +37,11 @@ typedef struct mtls_exports_t {
 typedef struct mtls_judged_t {
     mtls_decision_t decision;
     mtls_evidence_t evidence;
-    const char *detail;            /* of the chain, for the log; NULL */
-    int openssl_error;             /* of the chain; X509_V_OK when it is good */
-    const char *report;            /* MTLS_REPORT; NULL: no policy reports */
-    int report_refuses;            /* one of them would have refused */
-    const mtls_exports_t *exports; /* NULL: nobody was verified */
+    const char *detail;                  /* of the chain, for the log; NULL */
+    int openssl_error;                   /* of the chain; X509_V_OK when it is good */
+    const char *report;                  /* MTLS_REPORT; NULL: no policy reports */
+    int report_refuses;                  /* one of them would have refused */
+    const mtls_exports_t *exports;       /* NULL: nobody was verified */
     const apr_array_header_t *variables; /* of a request that is allowed (mtls_verdict_variables) */
     apr_time_t now;
 } mtls_judged_t;

@@ -12,9 +12,12 @@ static const struct {
     const char *name;
     mtls_field_kind_t kind;
 } table[] = {
-    {"not_before", MTLS_FIELD_NOT_BEFORE}, {"not_after", MTLS_FIELD_NOT_AFTER},
-    {"cert", MTLS_FIELD_CERT},             {"cert.pem", MTLS_FIELD_CERT_PEM},
-    {"verdict", MTLS_FIELD_VERDICT},       {"reason", MTLS_FIELD_REASON},
+    {"not_before", MTLS_FIELD_NOT_BEFORE},
+    {"not_after", MTLS_FIELD_NOT_AFTER},
+    {"cert", MTLS_FIELD_CERT},
+    {"cert.pem", MTLS_FIELD_CERT_PEM},
+    {"verdict", MTLS_FIELD_VERDICT},
+    {"reason", MTLS_FIELD_REASON},
     {"policy", MTLS_FIELD_POLICY},
 };
 
@@ -31,8 +34,9 @@ const char *mtls_field_parse(apr_pool_t *p, const char *name, mtls_field_t *fiel
         }
     }
     if ((error = mtls_attribute_parse(p, name, mtls_oid_of_name, &field->attribute)) != NULL) {
-        return apr_pstrcat(p, error, ", and verdict, reason, policy, not_before, not_after, cert, "
-                                     "cert.pem",
+        return apr_pstrcat(p, error,
+                           ", and verdict, reason, policy, not_before, not_after, cert, "
+                           "cert.pem",
                            NULL);
     }
     if (field->attribute.kind == MTLS_KIND_EXPR)
@@ -58,8 +62,7 @@ int mtls_field_depends_on_request(const mtls_field_t *field)
 int mtls_field_count(const mtls_field_t *field, const mtls_identity_t *identity)
 {
     if (field->kind == MTLS_FIELD_ATTRIBUTE)
-        return identity->evidence ? mtls_attribute_text_count(&field->attribute,
-                                                              identity->evidence)
+        return identity->evidence ? mtls_attribute_text_count(&field->attribute, identity->evidence)
                                   : 0;
     return 1;
 }
@@ -73,9 +76,9 @@ static const char *attribute_value(apr_pool_t *p, const mtls_attribute_t *attrib
 
     for (i = 0; i < n; i++) {
         mtls_span_t raw = mtls_attribute_text(p, attribute, identity->evidence, i, identity->now);
-        APR_ARRAY_PUSH(parts, const char *) =
-            encoding == MTLS_RAW ? apr_pstrmemdup(p, raw.data, raw.len)
-                                 : mtls_text_encode(p, raw, joined);
+        APR_ARRAY_PUSH(parts, const char *) = encoding == MTLS_RAW
+                                                  ? apr_pstrmemdup(p, raw.data, raw.len)
+                                                  : mtls_text_encode(p, raw, joined);
     }
     return n > 0 ? apr_array_pstrcat(p, parts, ',') : NULL;
 }

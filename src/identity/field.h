@@ -30,7 +30,7 @@ typedef struct mtls_field_t {
 typedef struct mtls_identity_t {
     const mtls_evidence_t *evidence; /* NULL: nobody */
     apr_time_t now;
-    const char *verdict;  /* NULL where there is none */
+    const char *verdict; /* NULL where there is none */
     const char *reason;
     const char *policies;
 } mtls_identity_t;

@@ -11,10 +11,10 @@ static const struct {
     const char *variable;
     const char *field;
 } single[] = {
-    {"MTLS_SUBJECT", "subject"},         {"MTLS_ISSUER", "issuer"},
-    {"MTLS_SERIAL", "serial"},           {"MTLS_SHA256", "sha256"},
-    {"MTLS_SPKI_SHA256", "spki"},        {"MTLS_SPIFFE_ID", "spiffe"},
-    {"MTLS_NOT_BEFORE", "not_before"},   {"MTLS_NOT_AFTER", "not_after"},
+    {"MTLS_SUBJECT", "subject"},       {"MTLS_ISSUER", "issuer"},
+    {"MTLS_SERIAL", "serial"},         {"MTLS_SHA256", "sha256"},
+    {"MTLS_SPKI_SHA256", "spki"},      {"MTLS_SPIFFE_ID", "spiffe"},
+    {"MTLS_NOT_BEFORE", "not_before"}, {"MTLS_NOT_AFTER", "not_after"},
     {"MTLS_TRUST_STORE", "trust"},
 };
 
@@ -59,8 +59,8 @@ static void push_numbered(apr_pool_t *p, const mtls_identity_t *identity, apr_ar
 
     for (i = 0; i < sizeof(numbered) / sizeof(numbered[0]); i++) {
         mtls_attribute_t a = {.source = numbered[i].source,
-                              .kind = numbered[i].type == MTLS_SAN_IP ? MTLS_KIND_IP
-                                                                      : MTLS_KIND_TEXT};
+                              .kind =
+                                  numbered[i].type == MTLS_SAN_IP ? MTLS_KIND_IP : MTLS_KIND_TEXT};
         for (n = 0; n < identity->evidence->facts->san[numbered[i].type].n; n++) {
             mtls_span_t value = mtls_attribute_text(p, &a, identity->evidence, n, identity->now);
             push(out, apr_psprintf(p, "%s%d", numbered[i].variable, n),

@@ -18,7 +18,7 @@
 /* Any other refusal is looked at again now and then, so that none outlives its cause for long. */
 #define RETRY_REFUSED apr_time_from_sec(60)
 
-int mtls_chain_contains(const STACK_OF(X509) *certificates, const X509 *x)
+int mtls_chain_contains(const STACK_OF(X509) * certificates, const X509 *x)
 {
     int i;
 
@@ -50,7 +50,7 @@ static int issuer_name_is_known(X509_STORE_CTX *ctx)
     X509 *orphan = X509_STORE_CTX_get_current_cert(ctx);
     X509_NAME *name = orphan ? X509_get_issuer_name(orphan) : NULL;
     STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(ctx);
-    STACK_OF(X509) *known;
+    STACK_OF(X509) * known;
     int i, found = 0;
 
     if (!name)
@@ -151,7 +151,7 @@ static void sooner_of_crls(apr_time_t *until, X509_STORE_CTX *ctx, X509 *x, apr_
     sk_X509_CRL_pop_free(crls, X509_CRL_free);
 }
 
-static apr_time_t good_until(X509_STORE_CTX *ctx, const STACK_OF(X509) *verified, apr_time_t now)
+static apr_time_t good_until(X509_STORE_CTX *ctx, const STACK_OF(X509) * verified, apr_time_t now)
 {
     unsigned long flags = X509_VERIFY_PARAM_get_flags(X509_STORE_CTX_get0_param(ctx));
     apr_time_t until = MTLS_FOREVER;
@@ -192,7 +192,7 @@ static void refuse(mtls_chain_result_t *result, mtls_reason_t reason, int error,
 
 /* The links of the chain above the leaf; NULL when a certificate cannot be hashed. */
 static const mtls_chain_t *make_chain(apr_pool_t *p, const mtls_trust_store_t *store,
-                                      const STACK_OF(X509) *verified)
+                                      const STACK_OF(X509) * verified)
 {
     int i, n = sk_X509_num(verified) - 1;
     mtls_chain_link_t *links = apr_pcalloc(p, sizeof(*links) * (apr_size_t)n);
@@ -211,7 +211,7 @@ static const mtls_chain_t *make_chain(apr_pool_t *p, const mtls_trust_store_t *s
 }
 
 /* What X509_verify_cert() does not refuse and we do. */
-static void check_leaf(X509 *leaf, const STACK_OF(X509) *verified, mtls_chain_result_t *result)
+static void check_leaf(X509 *leaf, const STACK_OF(X509) * verified, mtls_chain_result_t *result)
 {
     if (sk_X509_num(verified) < 2)
         refuse(result, MTLS_CHAIN_INVALID, X509_V_ERR_CERT_UNTRUSTED,
@@ -255,7 +255,7 @@ static int set_parameters(X509_STORE_CTX *ctx, const mtls_trust_store_t *store, 
 }
 
 void mtls_chain_verify(apr_pool_t *p, const mtls_trust_store_t *store, X509 *leaf,
-                       STACK_OF(X509) *untrusted, apr_time_t now, mtls_chain_result_t *result)
+                       STACK_OF(X509) * untrusted, apr_time_t now, mtls_chain_result_t *result)
 {
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     int error;

@@ -16,10 +16,10 @@
  * The quota: an anchor has MTLS_REMEMBERED_PER_ANCHOR numbered places, a leaf's place is given by
  * its hash. Under the place's key lies which leaf holds it; a new holder removes the old one's
  * record. So an anchor never has more records than places, whatever its clients do. */
-#define FORMAT        'i'
-#define HEADER_BYTES  5
-#define KEEP_FOR      apr_time_from_sec(24 * 3600)
-#define RENEW_AFTER   apr_time_from_sec(12 * 3600)
+#define FORMAT       'i'
+#define HEADER_BYTES 5
+#define KEEP_FOR     apr_time_from_sec(24 * 3600)
+#define RENEW_AFTER  apr_time_from_sec(12 * 3600)
 
 static const char *leaf_key(apr_pool_t *p, const unsigned char *sha256)
 {
@@ -30,8 +30,7 @@ static const char *place_key(apr_pool_t *p, const unsigned char *anchor, const u
 {
     unsigned int place = ((unsigned int)leaf[0] << 8 | leaf[1]) % MTLS_REMEMBERED_PER_ANCHOR;
 
-    return apr_psprintf(p, "mtls:place:%s:%u", mtls_value_hex(p, anchor, MTLS_DIGEST_BYTES),
-                        place);
+    return apr_psprintf(p, "mtls:place:%s:%u", mtls_value_hex(p, anchor, MTLS_DIGEST_BYTES), place);
 }
 
 static void take_place(const mtls_store_t *store, apr_pool_t *p, const unsigned char *anchor,
@@ -91,8 +90,8 @@ static int is_fresh(const mtls_store_t *store, apr_pool_t *p, const char *key,
            memcmp(old + HEADER_BYTES, record + HEADER_BYTES, used - HEADER_BYTES) == 0;
 }
 
-void mtls_remember(const mtls_store_t *store, apr_pool_t *p, const STACK_OF(X509) *verified,
-                   const STACK_OF(X509) *sent, apr_time_t now, apr_time_t valid_until)
+void mtls_remember(const mtls_store_t *store, apr_pool_t *p, const STACK_OF(X509) * verified,
+                   const STACK_OF(X509) * sent, apr_time_t now, apr_time_t valid_until)
 {
     unsigned char leaf[MTLS_DIGEST_BYTES], anchor[MTLS_DIGEST_BYTES], spki[MTLS_DIGEST_BYTES];
     unsigned char *record = apr_palloc(p, MTLS_MAX_REMEMBERED_BYTES);
@@ -140,12 +139,12 @@ static X509 *read_certificate(const unsigned char **at, const unsigned char *end
     return x;
 }
 
-STACK_OF(X509) *mtls_recall(const mtls_store_t *store, apr_pool_t *p, const unsigned char *sha256)
+STACK_OF(X509) * mtls_recall(const mtls_store_t *store, apr_pool_t *p, const unsigned char *sha256)
 {
     unsigned char *record = apr_palloc(p, MTLS_MAX_REMEMBERED_BYTES);
     unsigned int len = MTLS_MAX_REMEMBERED_BYTES;
     const unsigned char *at = record + HEADER_BYTES;
-    STACK_OF(X509) *found;
+    STACK_OF(X509) * found;
     X509 *x = NULL;
 
     if (!store->get(store->baton, leaf_key(p, sha256), record, &len) || len < HEADER_BYTES ||
@@ -154,7 +153,8 @@ STACK_OF(X509) *mtls_recall(const mtls_store_t *store, apr_pool_t *p, const unsi
     found = sk_X509_new_null();
     while (found && at < record + len) {
         x = read_certificate(&at, record + len);
-        if (!x || sk_X509_num(found) >= MTLS_MAX_REMEMBERED_CERTIFICATES || !sk_X509_push(found, x)) {
+        if (!x || sk_X509_num(found) >= MTLS_MAX_REMEMBERED_CERTIFICATES ||
+            !sk_X509_push(found, x)) {
             X509_free(x);
             sk_X509_pop_free(found, X509_free);
             found = NULL;

@@ -58,8 +58,8 @@ int mtls_x509_digests(X509 *x, unsigned char *certificate, unsigned char *spki)
         return 0;
     n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der);
     if (n > 0)
-        done = EVP_Digest(der, (size_t)n, spki, &len, sha256(), NULL) == 1 &&
-               len == MTLS_DIGEST_BYTES;
+        done =
+            EVP_Digest(der, (size_t)n, spki, &len, sha256(), NULL) == 1 && len == MTLS_DIGEST_BYTES;
     OPENSSL_free(der);
     return done;
 }
@@ -463,8 +463,8 @@ static int read_policies(reader_t *in)
 {
     apr_array_header_t *out = apr_array_make(in->p, 2, sizeof(mtls_span_t));
     int i, present, done;
-    CERTIFICATEPOLICIES *policies = read_extension(
-        in, NID_certificate_policies, ASN1_ITEM_rptr(CERTIFICATEPOLICIES), &present);
+    CERTIFICATEPOLICIES *policies =
+        read_extension(in, NID_certificate_policies, ASN1_ITEM_rptr(CERTIFICATEPOLICIES), &present);
 
     done = policies || !present;
     for (i = 0; done && policies && i < sk_POLICYINFO_num(policies); i++)
@@ -537,9 +537,8 @@ const mtls_facts_t *mtls_x509_facts(apr_pool_t *p, X509 *x, const char **error)
     reader_t in = {p, x, apr_pcalloc(p, sizeof(mtls_facts_t)), NULL};
     int done = read_digests(&in) && read_validity(&in) && read_serial(&in) &&
                read_name(&in, X509_get_subject_name(x), &in.facts->subject) &&
-               read_name(&in, X509_get_issuer_name(x), &in.facts->issuer) &&
-               read_extensions(&in) && read_san(&in) && read_eku(&in) && read_policies(&in) &&
-               read_usage(&in);
+               read_name(&in, X509_get_issuer_name(x), &in.facts->issuer) && read_extensions(&in) &&
+               read_san(&in) && read_eku(&in) && read_policies(&in) && read_usage(&in);
 
     if (done)
         read_key(&in);

@@ -76,9 +76,8 @@ static const char *resolve_oid(apr_pool_t *p, const char *text, apr_size_t row,
         return apr_psprintf(p, "\"%s\" in \"%s\" is neither a known name nor a dotted OID", name,
                             text);
     }
-    attribute->may_repeat = attribute->source != MTLS_SOURCE_EXTENSION
-                                ? attribute_may_repeat(attribute->oid)
-                                : 1;
+    attribute->may_repeat =
+        attribute->source != MTLS_SOURCE_EXTENSION ? attribute_may_repeat(attribute->oid) : 1;
     return NULL;
 }
 

@@ -57,8 +57,8 @@ const char *mtls_attribute_parse(apr_pool_t *p, const char *text, mtls_oid_looku
  * or as the certificate has it. Attributes whose values are not bytes (key, lifetime, remaining,
  * expr) have none here. The evidence's certificate must be there; its chain may be absent. */
 int mtls_attribute_count(const mtls_attribute_t *attribute, const mtls_evidence_t *evidence);
-mtls_span_t mtls_attribute_value(const mtls_attribute_t *attribute,
-                                 const mtls_evidence_t *evidence, int index, int folded);
+mtls_span_t mtls_attribute_value(const mtls_attribute_t *attribute, const mtls_evidence_t *evidence,
+                                 int index, int folded);
 
 /* Whether a certificate may well have several values, so that one with a comma must not look like
  * two. */

@@ -25,7 +25,7 @@ typedef struct mtls_values_t {
 /* One AttributeTypeAndValue of a distinguished name. */
 typedef struct mtls_name_attribute_t {
     const char *oid;   /* dotted */
-    mtls_span_t value; /* UTF-8 without NUL; for a value that is no string "#" and the hex of its DER */
+    mtls_span_t value; /* UTF-8 without NUL; of no string: "#" and the hex of its DER */
     int is_der;
     int rdn; /* which RDN it stands in, counted in DER order */
 } mtls_name_attribute_t;

@@ -25,11 +25,11 @@
 #define MTLS_REMEMBERED_PER_ANCHOR 256
 
 /* Rules. */
-#define MTLS_MAX_RULE_DEPTH      8
-#define MTLS_MAX_RULE_BYTES      (64 * 1024)
-#define MTLS_MAX_LIST_BYTES      (256u * 1024 * 1024)
-#define MTLS_MAX_LIST_LINE       8192
-#define MTLS_MAX_PATTERN_LINES   1000
+#define MTLS_MAX_RULE_DEPTH    8
+#define MTLS_MAX_RULE_BYTES    (64 * 1024)
+#define MTLS_MAX_LIST_BYTES    (256u * 1024 * 1024)
+#define MTLS_MAX_LIST_LINE     8192
+#define MTLS_MAX_PATTERN_LINES 1000
 
 /* Steps (PCRE2's match() calls; pattern tokens x value bytes of a glob) a pattern may take for one
  * value: the small number for nothing, which any sane pattern over any sane name stays below; the

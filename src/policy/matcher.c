@@ -195,8 +195,7 @@ static const char *add_value(void *baton, const char *line)
 {
     list_reader_t *in = baton;
     mtls_span_t value;
-    const char *error =
-        mtls_value_parse(in->env->p, in->kind, line, in->env->oid_of, &value, NULL);
+    const char *error = mtls_value_parse(in->env->p, in->kind, line, in->env->oid_of, &value, NULL);
 
     if (error)
         return apr_psprintf(in->env->p, "\"%s\": %s", line, error);
@@ -404,8 +403,7 @@ static mtls_match_t test_glob(const mtls_matcher_t *m, mtls_span_t value, int *s
 {
     apr_size_t cost = mtls_glob_steps(m->glob, value);
 
-    if (cost > MTLS_PATTERN_MOST_STEPS ||
-        (cost > MTLS_PATTERN_FREE_STEPS && !take_steps(steps)))
+    if (cost > MTLS_PATTERN_MOST_STEPS || (cost > MTLS_PATTERN_FREE_STEPS && !take_steps(steps)))
         return MTLS_MATCHED_UNKNOWN;
     switch (mtls_glob_test(m->glob, value)) {
     case 1:

@@ -18,7 +18,8 @@ typedef enum mtls_match_t {
 } mtls_match_t;
 
 /* Parse one VALUE (exact, or eqi: prefix: suffix: glob: regex: file: patterns: eq:) for values of
- * `kind`. `empty` is set to 1 when it is a list without values. NULL or what is wrong, in env->p. */
+ * `kind`. `empty` is set to 1 when it is a list without values. NULL or what is wrong, in env->p.
+ */
 const char *mtls_matcher_parse(mtls_parse_env_t *env, mtls_kind_t kind, const char *text,
                                mtls_matcher_t **matcher, int *empty);
 

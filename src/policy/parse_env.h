@@ -14,13 +14,12 @@
 typedef struct mtls_parse_env_t mtls_parse_env_t;
 
 struct mtls_parse_env_t {
-    apr_pool_t *p;      /* what is parsed lives here */
-    const char *where;  /* "file:line" of the directive */
-    void *baton;        /* of the functions below */
+    apr_pool_t *p;     /* what is parsed lives here */
+    const char *where; /* "file:line" of the directive */
+    void *baton;       /* of the functions below */
     mtls_oid_lookup_t oid_of;
     /* A whole list file, writable and ended by NUL, in p. NULL or what is wrong. */
-    const char *(*read_file)(mtls_parse_env_t *env, const char *path, char **text,
-                             apr_size_t *len);
+    const char *(*read_file)(mtls_parse_env_t *env, const char *path, char **text, apr_size_t *len);
     /* Push the SHA-256 (mtls_span_t, MTLS_DIGEST_BYTES) of each certificate of a PEM file. */
     const char *(*read_certificates)(mtls_parse_env_t *env, const char *path,
                                      apr_array_header_t *digests);

@@ -85,7 +85,8 @@ static const char *parse_value(mtls_parse_env_t *env, mtls_rule_t *rule, const c
     return error ? apr_psprintf(env->p, "\"%s\": %s", text, error) : NULL;
 }
 
-/* A name that starts with its country or organisation and ends with its CN is the wrong way round. */
+/* A name that starts with its country or organisation and ends with its CN is the wrong way round.
+ */
 static void warn_of_reversed_name(mtls_parse_env_t *env, const mtls_rule_t *rule, const char *text)
 {
     const char *last = strrchr(text, ',');
@@ -106,8 +107,10 @@ static void warn_of_reversed_name(mtls_parse_env_t *env, const mtls_rule_t *rule
 static void warn_of_comment(mtls_parse_env_t *env, const mtls_rule_t *rule, const char *text)
 {
     if (strcmp(text, "#") == 0 && env->warn) {
-        env->warn(env, apr_psprintf(env->p, "%s: \"#\" and what follows are values: a line has no "
-                                            "comment at its end", rule->attribute.name));
+        env->warn(env, apr_psprintf(env->p,
+                                    "%s: \"#\" and what follows are values: a line has no "
+                                    "comment at its end",
+                                    rule->attribute.name));
     }
 }
 
@@ -327,7 +330,8 @@ static mtls_match_t match_value(const mtls_rule_t *rule, mtls_span_t value, int 
     int i;
 
     for (i = 0; i < rule->matchers->nelts; i++) {
-        switch (mtls_matcher_test(APR_ARRAY_IDX(rule->matchers, i, mtls_matcher_t *), value, steps)) {
+        switch (
+            mtls_matcher_test(APR_ARRAY_IDX(rule->matchers, i, mtls_matcher_t *), value, steps)) {
         case MTLS_MATCHED_YES:
             return MTLS_MATCHED_YES;
         case MTLS_MATCHED_NO:

@@ -3,7 +3,7 @@
 
 #include "policy/spiffe.h"
 
-#define SCHEME "spiffe://"
+#define SCHEME           "spiffe://"
 #define MAX_ID_BYTES     2048 /* SPIFFE-ID 2.3 */
 #define MAX_DOMAIN_BYTES 255
 

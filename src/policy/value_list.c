@@ -25,8 +25,7 @@ static char *trim(char *line, char *end)
     return line;
 }
 
-const char *mtls_lines_walk(apr_pool_t *p, char *text, apr_size_t len, mtls_line_fn fn,
-                            void *baton)
+const char *mtls_lines_walk(apr_pool_t *p, char *text, apr_size_t len, mtls_line_fn fn, void *baton)
 {
     char *at = text, *end = text + len;
     const char *error;

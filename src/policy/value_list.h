@@ -10,7 +10,8 @@
 
 typedef struct mtls_value_list_t mtls_value_list_t;
 
-/* Called for every line that holds something; NULL or what is wrong with it. The line ends in NUL. */
+/* Called for every line that holds something; NULL or what is wrong with it. The line ends in NUL.
+ */
 typedef const char *(*mtls_line_fn)(void *baton, const char *line);
 
 /* Walk the lines of a list file (LF or CRLF; surrounding blanks, empty lines and lines that start
