@@ -301,6 +301,7 @@ static void look_at_certificate(mtls_peer_t *peer, request_rec *r)
     peer->slots = NULL;
     peer->slot_count = 0;
     peer->env = NULL;
+    peer->allowed = NULL;
     peer->next_chain = 1;
     peer->told_until = 0;
     peer->leaf = SSL_get1_peer_certificate(peer->ssl);

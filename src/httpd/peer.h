@@ -45,9 +45,12 @@ typedef struct mtls_peer_t {
     /* Verdicts (verdict.c): by ordinal of the merged policy; what they share and keep. */
     struct mtls_slot_t **slots;
     int slot_count;
-    apr_size_t kept_exports;
+    apr_size_t kept_exports;       /* bytes */
     const apr_array_header_t *env; /* mtls_variable_t: the identity of `env_chain` */
     const mtls_chain_t *env_chain;
+    const apr_array_header_t *allowed; /* the variables of an allowed request, of these two */
+    const char *allowed_names;
+    const apr_array_header_t *allowed_env;
 } mtls_peer_t;
 
 /* The peer of the request's connection (of an HTTP/2 stream's master) once its handshake is done;

@@ -203,11 +203,28 @@ const apr_array_header_t *mtls_verdict_variables(apr_pool_t *p, const mtls_judge
     return out;
 }
 
-static void make_variables(apr_pool_t *p, mtls_judged_t *judged)
+static const apr_array_header_t *allowed_variables(apr_pool_t *p, const mtls_judged_t *judged)
 {
-    if (judged->decision.reason == MTLS_OK)
-        judged->variables = mtls_verdict_variables(p, judged, mtls_verdict_allow, MTLS_OK,
-                                                   judged->exports ? judged->exports->env : NULL);
+    return mtls_verdict_variables(p, judged, mtls_verdict_allow, MTLS_OK,
+                                  judged->exports ? judged->exports->env : NULL);
+}
+
+/* Those of an allowed request are the same wherever the same named policies, mostly none, allowed
+ * the same identity: made once for them all. */
+static void keep_variables(mtls_peer_t *peer, mtls_judged_t *judged)
+{
+    const apr_array_header_t *env = judged->exports ? judged->exports->env : NULL;
+
+    if (judged->decision.reason != MTLS_OK)
+        return;
+    if (!peer->allowed || peer->allowed_names != judged->decision.names ||
+        peer->allowed_env != env) {
+        peer->allowed = allowed_variables(peer->p, judged);
+        peer->allowed_names = judged->decision.names;
+        peer->allowed_env = env;
+        peer->kept_exports += (apr_size_t)peer->allowed->nelts * sizeof(mtls_variable_t);
+    }
+    judged->variables = peer->allowed;
 }
 
 /* ---- judging ---- */
@@ -264,8 +281,12 @@ static void complete(apr_pool_t *p, mtls_peer_t *peer, const mtls_merged_t *merg
                               ? before->exports
                               : make_exports(p, peer, merged, judged);
     }
-    if (!merged->decided_per_request)
-        make_variables(p, judged);
+    if (merged->decided_per_request || !peer)
+        return;
+    if (p == peer->p)
+        keep_variables(peer, judged);
+    else if (judged->decision.reason == MTLS_OK)
+        judged->variables = allowed_variables(p, judged);
 }
 
 /* Judge all policies over the evidence in `judged`, which lives as long as the request. A slot
@@ -375,7 +396,8 @@ static const mtls_judged_t *finish(request_rec *r, const mtls_merged_t *merged,
                            &results[i]);
     decide(r->pool, merged, results, &judged->decision);
     report(r->pool, merged, results, judged);
-    make_variables(r->pool, judged);
+    if (judged->decision.reason == MTLS_OK)
+        judged->variables = allowed_variables(r->pool, judged);
     return judged;
 }
 
