@@ -395,6 +395,45 @@ for my $row (
     is($exit, 0, "$row->[0]: starts") or diag($output);
 }
 
+# --- one file for two virtual hosts: each is looked at with its own settings ---------------------------
+{
+    my $template = run_dir() . '/logs/template.inc';
+    open my $fh, '>', $template or die "cannot write $template: $!\n";
+    print {$fh} lines(
+        '<VirtualHost 127.0.0.1:${TEMPLATE_PORT}>',
+        'ServerName gateway.test', $keys,
+        'SSLVerifyClient ${TEMPLATE_VERIFY}',
+        'MTLSHandshake defer', $location, '</VirtualHost>'
+    );
+    close $fh;
+    for my $row (
+        ['optional_no_ca', 'optional_no_ca', 1],
+        ['optional_no_ca', 'require',        0],
+        ['require',        'optional_no_ca', 0]
+    ) {
+        my ($first, $second, $starts) = @$row;
+        my ($exit, $output) = MTLSTest::Server->start_refused(
+            name    => 'template',
+            modules => \@modules,
+            config  => lines(
+                'Listen 127.0.0.1:@Port_Main@',
+                'Listen 127.0.0.1:@Port_Second@',
+                'Define TEMPLATE_PORT @Port_Main@',
+                "Define TEMPLATE_VERIFY $first",
+                "Include \"$template\"",
+                'Define TEMPLATE_PORT @Port_Second@',
+                "Define TEMPLATE_VERIFY $second",
+                "Include \"$template\""
+            )
+        );
+        if ($starts) { is($exit, 0, "a file included twice, $first and $second: starts") or diag($output) }
+        else {
+            isnt($exit, 0, "a file included twice, $first and $second: refused");
+            like($output, qr/optional_no_ca/, 'and says what defer needs');
+        }
+    }
+}
+
 # --- warnings at start ----------------------------------------------------------------------------
 {
     my $server = MTLSTest::Server->start(

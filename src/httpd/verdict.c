@@ -172,17 +172,6 @@ const char mtls_verdict_allow[] = "allow";
 const char mtls_verdict_deny[] = "deny";
 const char mtls_verdict_report[] = "report";
 
-static void set_variable(apr_array_header_t *out, const char *name, const char *value)
-{
-    mtls_variable_t *v;
-
-    if (!value)
-        return;
-    v = apr_array_push(out);
-    v->name = name;
-    v->value = value;
-}
-
 const apr_array_header_t *mtls_verdict_variables(apr_pool_t *p, const mtls_judged_t *judged,
                                                  const char *verdict, mtls_reason_t reason,
                                                  const apr_array_header_t *env)
@@ -191,13 +180,13 @@ const apr_array_header_t *mtls_verdict_variables(apr_pool_t *p, const mtls_judge
     apr_array_header_t *out = apr_array_make(p, 5, sizeof(mtls_variable_t));
 
     if (verdict) {
-        set_variable(out, "MTLS_VERDICT", verdict);
-        set_variable(out, "MTLS_REASON", mtls_reason_token(reason));
-        set_variable(out, "MTLS_RULE",
-                     d->rule && reason == d->reason ? mtls_rule_text(d->rule) : NULL);
-        set_variable(out, "MTLS_POLICY", d->names);
+        mtls_variable_push(out, "MTLS_VERDICT", verdict);
+        mtls_variable_push(out, "MTLS_REASON", mtls_reason_token(reason));
+        mtls_variable_push(out, "MTLS_RULE",
+                           d->rule && reason == d->reason ? mtls_rule_text(d->rule) : NULL);
+        mtls_variable_push(out, "MTLS_POLICY", d->names);
     }
-    set_variable(out, "MTLS_REPORT", judged->report);
+    mtls_variable_push(out, "MTLS_REPORT", judged->report);
     if (env)
         apr_array_cat(out, env);
     return out;
@@ -364,7 +353,8 @@ static const mtls_slot_t *renew(mtls_peer_t *peer, request_rec *r, const mtls_me
  * than the margin, and asking costs more than the rest of a remembered verdict. */
 static int is_ahead(const request_rec *r, apr_time_t moment)
 {
-    return r->request_time < moment - MTLS_CLOCK_MARGIN || apr_time_now() < moment;
+    return (r->request_time && r->request_time < moment - MTLS_CLOCK_MARGIN) ||
+           apr_time_now() < moment;
 }
 
 /* One look, one comparison of times. Under the peer's lock. */

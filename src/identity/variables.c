@@ -30,7 +30,7 @@ static const struct {
     {"MTLS_SAN_IP_", MTLS_SAN_IP, MTLS_SOURCE_SAN_IP},
 };
 
-static void push(apr_array_header_t *out, const char *name, const char *value)
+void mtls_variable_push(apr_array_header_t *out, const char *name, const char *value)
 {
     mtls_variable_t *v;
 
@@ -48,7 +48,8 @@ static void push_single(apr_pool_t *p, const mtls_identity_t *identity, apr_arra
 
     for (i = 0; i < sizeof(single) / sizeof(single[0]); i++) {
         if (mtls_field_parse(p, single[i].field, &field) == NULL)
-            push(out, single[i].variable, mtls_field_value(p, &field, identity, MTLS_ENCODED));
+            mtls_variable_push(out, single[i].variable,
+                               mtls_field_value(p, &field, identity, MTLS_ENCODED));
     }
 }
 
@@ -63,8 +64,8 @@ static void push_numbered(apr_pool_t *p, const mtls_identity_t *identity, apr_ar
                                   numbered[i].type == MTLS_SAN_IP ? MTLS_KIND_IP : MTLS_KIND_TEXT};
         for (n = 0; n < identity->evidence->facts->san[numbered[i].type].n; n++) {
             mtls_span_t value = mtls_attribute_text(p, &a, identity->evidence, n, identity->now);
-            push(out, apr_psprintf(p, "%s%d", numbered[i].variable, n),
-                 mtls_text_encode(p, value, 0));
+            mtls_variable_push(out, apr_psprintf(p, "%s%d", numbered[i].variable, n),
+                               mtls_text_encode(p, value, 0));
         }
     }
 }
@@ -92,8 +93,8 @@ static void push_subject(apr_pool_t *p, const mtls_identity_t *identity, apr_arr
         if (!name || seen_before(subject, i) ||
             mtls_field_parse(p, apr_pstrcat(p, "subject.", name, NULL), &field) != NULL)
             continue;
-        push(out, apr_pstrcat(p, "MTLS_SUBJECT_", name, NULL),
-             mtls_field_value(p, &field, identity, MTLS_ENCODED));
+        mtls_variable_push(out, apr_pstrcat(p, "MTLS_SUBJECT_", name, NULL),
+                           mtls_field_value(p, &field, identity, MTLS_ENCODED));
     }
 }
 
@@ -105,5 +106,5 @@ void mtls_identity_variables(apr_pool_t *p, const mtls_identity_t *identity,
     push_single(p, identity, out);
     push_subject(p, identity, out);
     push_numbered(p, identity, out);
-    push(out, "MTLS_CERT", mtls_text_pem(p, identity->evidence->facts->der));
+    mtls_variable_push(out, "MTLS_CERT", mtls_text_pem(p, identity->evidence->facts->der));
 }
