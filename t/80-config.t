@@ -274,8 +274,6 @@ accepted(@$_)
 
 # Not there yet, so unknown rather than half working.
 for my $directive (
-    'MTLSTrust partners',
-    '<MTLSTrustStore "x">',
     'MTLSOCSP require',
     'MTLSStrictPath On',
     'MTLSBackendTrust x',

@@ -24,7 +24,7 @@ APLOG_USE_MODULE(mtls_policy);
 static void describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged,
                      const char *verdict, mtls_reason_t reason)
 {
-    const mtls_exports_t *exports = rq->granted && rq->here ? rq->here->exports : NULL;
+    const mtls_exports_t *exports = rq->granted ? rq->exports : NULL;
 
     rq->told = judged;
     rq->verdict = verdict;
@@ -42,14 +42,16 @@ void mtls_access_describe(request_rec *r, mtls_request_t *rq, const mtls_judged_
     int allowed = judged->decision.reason == MTLS_OK;
 
     if (allowed)
-        mtls_access_grant(rq, judged);
+        mtls_access_grant(r, rq, judged);
     describe(r, rq, judged, allowed ? mtls_verdict_allow : mtls_verdict_deny,
              judged->decision.reason);
 }
 
-void mtls_access_grant(mtls_request_t *rq, const mtls_judged_t *judged)
+void mtls_access_grant(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged)
 {
     rq->granted = judged;
+    rq->exports =
+        judged == rq->here ? judged->exports : mtls_verdict_exports(r, rq->merged, judged);
     rq->granted_names = judged->decision.names;
 }
 
@@ -146,10 +148,10 @@ static int check_deferred(request_rec *r, mtls_request_t *rq)
 
     if (!peer || !mtls_peer_defers(peer, r))
         return DECLINED;
-    if (!under_policy)
+    if (!under_policy || !rq->merged->only_vhost)
         judged = mtls_verdict_judge(r, mtls_merged_chain_alone());
-    rq->deferred_error = judged->openssl_error;
-    mtls_peer_tell_mod_ssl(peer, r, judged->openssl_error, judged->evidence.valid_until);
+    rq->deferred_error = judged->evidence.chain_error;
+    mtls_peer_tell_mod_ssl(peer, r, judged->evidence.chain_error, judged->evidence.valid_until);
     if (under_policy || judged->decision.reason == MTLS_OK ||
         judged->decision.reason == MTLS_NO_CERTIFICATE ||
         (rq->merged && rq->merged->mode == MTLS_MODE_OFF))
@@ -167,7 +169,7 @@ static void tell_before_walk(request_rec *r)
     if (!peer || r->request_time < peer->told_until || !mtls_peer_defers(peer, r))
         return;
     judged = mtls_verdict_judge(r, mtls_merged_chain_alone());
-    mtls_peer_tell_mod_ssl(peer, r, judged->openssl_error, judged->evidence.valid_until);
+    mtls_peer_tell_mod_ssl(peer, r, judged->evidence.chain_error, judged->evidence.valid_until);
 }
 
 /* Whether Require mtls or mtls-policy had its say under this configuration, for this request or
@@ -252,7 +254,7 @@ static int enforce(request_rec *r, int last_chance)
         return apply_mode(r, rq, reason, last_chance);
     } else {
         if (!rq->granted)
-            mtls_access_grant(rq, rq->here);
+            mtls_access_grant(r, rq, rq->here);
         describe(r, rq, rq->here, mtls_verdict_allow, MTLS_OK);
     }
     rq->settled = dir;
@@ -311,8 +313,8 @@ int mtls_access_fixups_first(request_rec *r)
             return status;
     }
     inherit_grant(r, rq);
-    if (rq->granted && !r->user && rq->merged && rq->merged->user && rq->here && rq->here->exports)
-        r->user = (char *)rq->here->exports->user;
+    if (rq->granted && !r->user && rq->merged && rq->merged->user && rq->exports)
+        r->user = (char *)rq->exports->user;
     return DECLINED;
 }
 

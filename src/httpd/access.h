@@ -21,7 +21,7 @@ int mtls_access_log_transaction(request_rec *r);
 mtls_request_t *mtls_access_judge(request_rec *r);
 
 /* Let a judgement's identity be the request's. */
-void mtls_access_grant(mtls_request_t *rq, const mtls_judged_t *judged);
+void mtls_access_grant(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged);
 
 /* What this location's policies said, and MTLSUser with them; MTLS_OK only under a policy. */
 mtls_reason_t mtls_access_reason(const mtls_request_t *rq);

@@ -25,7 +25,7 @@ static authz_status check_mtls(request_rec *r, const char *line, const void *par
     mtls_access_consulted(r);
     if (mtls_access_reason(rq) != MTLS_OK)
         return AUTHZ_DENIED;
-    mtls_access_grant(rq, rq->here);
+    mtls_access_grant(r, rq, rq->here);
     return AUTHZ_GRANTED;
 }
 
@@ -71,7 +71,7 @@ static authz_status check_policy(request_rec *r, const char *line, const void *p
         if (!rq->merged || !rq->merged->under_policy)
             mtls_access_describe(r, rq, judged);
         if (judged->decision.reason == MTLS_OK) {
-            mtls_access_grant(rq, judged);
+            mtls_access_grant(r, rq, judged);
             return AUTHZ_GRANTED;
         }
     }
@@ -132,7 +132,7 @@ int mtls_authz_check_user_id(request_rec *r)
         return DECLINED;
     rq = mtls_access_judge(r);
     if (!rq->granted && mtls_access_reason(rq) == MTLS_OK)
-        mtls_access_grant(rq, rq->here);
+        mtls_access_grant(r, rq, rq->here);
     if (!rq->granted) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
                       "mtls_policy: AuthType MTLS: no policy "

@@ -58,6 +58,7 @@ mtls_section_t *mtls_section_of(cmd_parms *cmd, void *dir_)
     section = apr_pcalloc(cmd->pool, sizeof(*section));
     section->server = cmd->server;
     section->where = mtls_where(cmd->pool, cmd->directive);
+    section->is_top = cmd->path == NULL;
     section->rules = apr_array_make(cmd->pool, 4, sizeof(const mtls_rule_t *));
     section->uses = apr_array_make(cmd->pool, 1, sizeof(mtls_use_t *));
     section->reports = apr_array_make(cmd->pool, 1, sizeof(mtls_use_t *));
@@ -73,8 +74,11 @@ mtls_section_t *mtls_section_of(cmd_parms *cmd, void *dir_)
 
 void *mtls_server_create(apr_pool_t *p, server_rec *s)
 {
+    mtls_server_t *server = apr_pcalloc(p, sizeof(*server));
+
     (void)s;
-    return apr_pcalloc(p, sizeof(mtls_server_t));
+    server->advertise = MTLS_UNSET;
+    return server;
 }
 
 void *mtls_server_merge(apr_pool_t *p, void *base_, void *add_)
@@ -88,5 +92,7 @@ void *mtls_server_merge(apr_pool_t *p, void *base_, void *add_)
     }
     if (!out->trust_domains)
         out->trust_domains = base->trust_domains;
+    if (out->advertise == MTLS_UNSET)
+        out->advertise = base->advertise;
     return out;
 }

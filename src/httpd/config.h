@@ -12,7 +12,7 @@
 #include <ap_expr.h>
 
 #include "identity/field.h"
-#include "pki/chain.h"
+#include "pki/trust_store.h"
 #include "policy/policy.h"
 
 /* The one symbol httpd looks for; all others are hidden. */
@@ -74,10 +74,12 @@ struct mtls_merged_t;
 typedef struct mtls_section_t {
     server_rec *server;
     const char *where;           /* its first directive */
+    int is_top;                  /* of a server itself, not of a section in it */
     apr_array_header_t *rules;   /* const mtls_rule_t * */
     apr_array_header_t *uses;    /* mtls_use_t * */
     apr_array_header_t *reports; /* mtls_use_t * */
     apr_array_header_t *headers; /* mtls_export_header_t * */
+    const mtls_trust_t *trust;   /* MTLSTrust; NULL: not said */
     const mtls_user_t *user;     /* NULL: not said */
     mtls_mode_t mode;
     mtls_export_t exports;
@@ -101,9 +103,10 @@ typedef struct mtls_server_t {
     mtls_handshake_t handshake;
     const char *handshake_where;
     apr_array_header_t *trust_domains; /* const char *; NULL: not said */
-    /* From mod_ssl, while it starts (lifecycle.c): */
-    mtls_trust_store_t *store; /* NULL: no TLS here */
-    int asks_for_certificate;  /* SSLVerifyClient is not "none" for the whole vhost */
+    int advertise;                     /* MTLSAdvertiseCAs; MTLS_UNSET */
+    /* From mod_ssl, while it starts (peer.c): */
+    const mtls_trust_handle_t *vhost; /* the CAs mod_ssl loaded; NULL: no TLS here */
+    int asks_for_certificate;         /* SSLVerifyClient is not "none" for the whole vhost */
 } mtls_server_t;
 
 #define MTLS_DEFAULT_HEADER_LIMIT 16384

@@ -11,7 +11,7 @@
 #include "httpd/expr.h"
 #include "httpd/rule_directives.h"
 #include "httpd/site.h"
-#include "policy/spiffe.h"
+#include "httpd/trust_directives.h"
 
 APLOG_USE_MODULE(mtls_policy);
 
@@ -218,17 +218,10 @@ static const char *set_handshake(cmd_parms *cmd, void *dir, const char *value)
     return NULL;
 }
 
-static const char *set_trust_domain(cmd_parms *cmd, void *dir, const char *value)
+static const char *set_advertise(cmd_parms *cmd, void *dir, int on)
 {
-    mtls_server_t *server = mtls_server_of(cmd->server);
-    const char *error = mtls_spiffe_domain_parse(mtls_span_of(value));
-
     (void)dir;
-    if (error)
-        return apr_psprintf(cmd->pool, "MTLSTrustDomain: \"%s\": %s", value, error);
-    if (!server->trust_domains)
-        server->trust_domains = apr_array_make(cmd->pool, 2, sizeof(const char *));
-    APR_ARRAY_PUSH(server->trust_domains, const char *) = apr_pstrdup(cmd->pool, value);
+    mtls_server_of(cmd->server)->advertise = on;
     return NULL;
 }
 
@@ -278,8 +271,29 @@ const command_rec mtls_directives[] = {
     AP_INIT_TAKE2("MTLSExportHeader", set_export_header, NULL, SECTION,
                   "NAME and text with %{mtls:ATTRIBUTE}"),
     AP_INIT_TAKE1("MTLSHandshake", set_handshake, NULL, RSRC_CONF, "defer or mod_ssl"),
-    AP_INIT_ITERATE("MTLSTrustDomain", set_trust_domain, NULL, RSRC_CONF,
-                    "SPIFFE trust domains of the vhost's CAs"),
+    AP_INIT_RAW_ARGS("<MTLSTrustStore", mtls_set_trust_store, NULL, RSRC_CONF,
+                     "a named trust store"),
+    AP_INIT_RAW_ARGS("MTLSAnchor", mtls_set_outside_store, NULL, RSRC_CONF,
+                     "files, globs or directories of trust anchors and intermediates"),
+    AP_INIT_RAW_ARGS("MTLSIntermediate", mtls_set_outside_store, NULL, RSRC_CONF,
+                     "files, globs or directories of intermediates"),
+    AP_INIT_RAW_ARGS("MTLSCRL", mtls_set_outside_store, NULL, RSRC_CONF,
+                     "files, globs or directories of CRLs"),
+    AP_INIT_RAW_ARGS("MTLSCRLCheck", mtls_set_outside_store, NULL, RSRC_CONF,
+                     "chain, leaf or off, and missing-ok"),
+    AP_INIT_RAW_ARGS("MTLSAllowCertificate", mtls_set_outside_store, NULL, RSRC_CONF,
+                     "files, globs or directories of certificates allowed as they are"),
+    AP_INIT_RAW_ARGS("MTLSVerifyDepth", mtls_set_outside_store, NULL, RSRC_CONF,
+                     "certificates between a leaf and its anchor (10)"),
+    AP_INIT_RAW_ARGS("MTLSPartialChain", mtls_set_outside_store, NULL, RSRC_CONF,
+                     "On makes intermediates among the anchors anchors, too"),
+    AP_INIT_TAKE_ARGV("MTLSTrust", mtls_set_trust, NULL, SECTION, "NAME [NAME ...]"),
+    AP_INIT_ITERATE("MTLSTrustDomain", mtls_set_trust_domain, NULL, RSRC_CONF,
+                    "SPIFFE trust domains of the vhost's CAs, or of a trust store's"),
+    AP_INIT_FLAG("MTLSAdvertiseCAs", set_advertise, NULL, RSRC_CONF,
+                 "On names the CAs of trust stores in the certificate request"),
+    AP_INIT_TAKE1("MTLSReloadInterval", mtls_set_reload_interval, NULL, RSRC_CONF,
+                  "seconds after which a changed file is in force (10)"),
     AP_INIT_TAKE1("MTLSHeaderLimit", set_header_limit, NULL, SECTION,
                   "bytes of an exported header's value (16384)"),
     AP_INIT_TAKE1("MTLSCache", set_cache, NULL, RSRC_CONF, "PROVIDER[:ARGS]"),

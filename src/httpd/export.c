@@ -142,7 +142,7 @@ static const char *request_text(request_rec *r, const mtls_export_header_t *head
 int mtls_export_headers(request_rec *r, const mtls_request_t *rq)
 {
     const mtls_merged_t *m = rq->merged;
-    const mtls_exports_t *exports = rq->here ? rq->here->exports : NULL;
+    const mtls_exports_t *exports = rq->exports;
     int i;
 
     if (r->main)

@@ -11,6 +11,7 @@
 #include "httpd/checks.h"
 #include "httpd/merged.h"
 #include "httpd/peer.h"
+#include "httpd/reload.h"
 #include "httpd/site.h"
 #include "httpd/strip.h"
 
@@ -23,6 +24,7 @@ int mtls_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     (void)ptemp;
     mtls_site_begin(pconf);
     mtls_peer_begin();
+    mtls_reload_begin(pconf);
     return mtls_cache_register(pconf) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }
 
@@ -48,11 +50,14 @@ int mtls_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, ser
         return rc;
     if (mtls_site_is_idle())
         return OK;
-    return mtls_cache_open(pconf, s);
+    if ((rc = mtls_cache_open(pconf, s)) != OK)
+        return rc;
+    return mtls_reload_start(pconf, s);
 }
 
 /* 4. In each child. */
 void mtls_child_init(apr_pool_t *pchild, server_rec *s)
 {
     mtls_cache_child(pchild, s);
+    mtls_reload_child(s);
 }

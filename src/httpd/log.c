@@ -56,7 +56,7 @@ void mtls_log_refusal(request_rec *r, const mtls_request_t *rq)
     const char *detail = told->decision.hint;
 
     if (!detail && (told->evidence.chain_reason != MTLS_OK || !told->evidence.facts))
-        detail = told->detail;
+        detail = told->evidence.chain_detail;
     ap_log_rerror(APLOG_MARK, level_of(r, rq), 0, r,
                   "mtls_policy: verdict=%s reason=%s%s%s%s%s%s "
                   "method=%s uri=\"%s\"",

@@ -35,6 +35,7 @@ static void add_policy(builder_t *b, const mtls_policy_t *policy)
 {
     APR_ARRAY_PUSH(b->policies, const mtls_policy_t *) = policy;
     b->out->decided_per_request |= policy->depends_on_request;
+    b->out->only_vhost &= !policy->trust;
 }
 
 static void add_group(builder_t *b, int any, int n)
@@ -57,8 +58,10 @@ static void build_anonymous(builder_t *b)
         const apr_array_header_t *rules = b->out->sections[i]->rules;
         for (k = 0; k < rules->nelts; k++)
             mtls_policy_add(policy, APR_ARRAY_IDX(rules, k, const mtls_rule_t *));
+        if (b->out->sections[i]->trust)
+            policy->trust = b->out->sections[i]->trust;
     }
-    if (policy->rules->nelts > 0) {
+    if (policy->rules->nelts > 0 || policy->trust) {
         add_policy(b, policy);
         add_group(b, 0, 1);
     }
@@ -153,6 +156,7 @@ static builder_t begin(apr_pool_t *p)
                    apr_array_make(p, 4, sizeof(mtls_group_t))};
 
     b.out->ordinal = MTLS_UNSET;
+    b.out->only_vhost = 1;
     return b;
 }
 
@@ -213,7 +217,7 @@ static void warn_of_idle_rules(request_rec *r, const mtls_merged_t *m)
         const mtls_section_t *s = m->sections[i];
         if (s->mode != MTLS_MODE_UNSET)
             off = s->mode == MTLS_MODE_OFF ? s->where : NULL;
-        else if (off && (s->rules->nelts || s->uses->nelts))
+        else if (off && (s->rules->nelts || s->uses->nelts || s->trust))
             ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
                           "mtls_policy: %s: these rules are "
                           "idle: MTLSMode off is inherited from %s; write MTLSMode enforce to have "

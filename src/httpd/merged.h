@@ -27,6 +27,7 @@ typedef struct mtls_merged_t {
     int group_count;
     int decided_per_request; /* an expr, an `any` or a report: only verdicts are remembered */
     int under_policy;
+    int only_vhost;    /* no policy that decides names another trust store */
     const char *names; /* of the named policies that decide, blank between; NULL: none */
     mtls_mode_t mode;
     int deny_status;

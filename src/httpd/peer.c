@@ -8,8 +8,10 @@
 #include <http_ssl.h>
 #include <apr_strings.h>
 
+#include "httpd/advertise.h"
 #include "httpd/cache.h"
 #include "httpd/site.h"
+#include "pki/chain_cache.h"
 #include "pki/remembered.h"
 #include "pki/x509_facts.h"
 
@@ -27,14 +29,20 @@ static int peer_index(void)
     return made;
 }
 
-/* Marks the SSL_CTX of a vhost that defers. */
-static int defers_index(void)
+/* The server an SSL_CTX belongs to. */
+static int server_index(void)
 {
     static int made = -1;
 
     if (made < 0)
         made = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
     return made;
+}
+
+/* The one whose settings the handshake was made with; NULL: none of ours. */
+static const mtls_server_t *handshake_server(const SSL *ssl)
+{
+    return SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), server_index());
 }
 
 int mtls_peer_pre_handshake(conn_rec *c, SSL *ssl, int is_proxy)
@@ -60,30 +68,7 @@ int mtls_peer_pre_handshake(conn_rec *c, SSL *ssl, int is_proxy)
     return DECLINED;
 }
 
-static void drop_sent(mtls_peer_t *peer)
-{
-    sk_X509_pop_free(peer->verified, X509_free);
-    sk_X509_pop_free(peer->sent, X509_free);
-    peer->verified = peer->sent = NULL;
-}
-
-static apr_status_t drop_sent_at_end(void *peer)
-{
-    drop_sent(peer);
-    return APR_SUCCESS;
-}
-
-/* Keep what the client sent of a good chain until the handshake is done: only then has it proved
- * that the leaf is its own. */
-static void keep_sent(mtls_peer_t *peer, STACK_OF(X509) * verified, STACK_OF(X509) * sent)
-{
-    if (!mtls_cache() || !verified || sk_X509_num(verified) < 3 || !sent)
-        return;
-    drop_sent(peer);
-    peer->verified = X509_chain_up_ref(verified);
-    peer->sent = X509_chain_up_ref(sent);
-    apr_pool_cleanup_register(peer->p, peer, drop_sent_at_end, apr_pool_cleanup_null);
-}
+/* ---- chains ---- */
 
 static apr_status_t free_leaf(void *x)
 {
@@ -91,17 +76,15 @@ static apr_status_t free_leaf(void *x)
     return APR_SUCCESS;
 }
 
-/* Keep the answer for the connection's first request. The handshake is the connection's own thread,
- * and no request is under way. */
-static void keep_chain(mtls_peer_t *peer, X509 *leaf, const mtls_trust_store_t *store,
-                       const mtls_chain_result_t *result)
+/* Chains are of one leaf; the reference keeps another from having its address. */
+static void begin_chains(mtls_peer_t *peer, X509 *leaf)
 {
+    if (peer->chain_leaf == leaf && peer->chains)
+        return;
     X509_up_ref(leaf);
     apr_pool_cleanup_register(peer->p, leaf, free_leaf, apr_pool_cleanup_null);
-    peer->handshake_leaf = leaf;
-    peer->handshake_chain.store = store;
-    peer->handshake_chain.result = *result;
-    peer->handshake_chain.result.verified = NULL;
+    peer->chain_leaf = leaf;
+    peer->chains = apr_array_make(peer->p, 2, sizeof(mtls_peer_chain_t));
 }
 
 /* A resumed session has the leaf only: try with what is remembered of its full handshake. */
@@ -111,19 +94,122 @@ static void verify_remembered(apr_pool_t *p, X509 *leaf, const mtls_trust_store_
     unsigned char sha256[MTLS_DIGEST_BYTES], spki[MTLS_DIGEST_BYTES];
     const mtls_store_t *cache = mtls_cache();
     STACK_OF(X509) * recalled;
+
+    if (!cache || !mtls_x509_digests(leaf, sha256, spki))
+        return;
+    recalled = mtls_recall(cache, p, sha256);
+    if (recalled)
+        mtls_chain_verify(p, store, leaf, recalled, now, result);
+    sk_X509_pop_free(recalled, X509_free);
+}
+
+/* `sent` are the intermediates of a full handshake; NULL: the session was resumed. */
+static void verify(apr_pool_t *p, const mtls_trust_store_t *store, X509 *leaf,
+                   STACK_OF(X509) * sent, mtls_chain_result_t *result)
+{
+    apr_time_t now = result->from;
+
+    mtls_chain_verify(p, store, leaf, sent, now, result);
+    if (result->reason == MTLS_CHAIN_INCOMPLETE && !sent)
+        verify_remembered(p, leaf, store, now, result);
+}
+
+static mtls_peer_chain_t *place_of(mtls_peer_t *peer, const mtls_trust_handle_t *store)
+{
+    mtls_peer_chain_t *chain;
+    int i;
+
+    for (i = 0; i < peer->chains->nelts; i++) {
+        chain = &APR_ARRAY_IDX(peer->chains, i, mtls_peer_chain_t);
+        if (chain->store == store)
+            return chain;
+    }
+    chain = apr_array_push(peer->chains);
+    memset(chain, 0, sizeof(*chain));
+    chain->store = store;
+    return chain;
+}
+
+/* Take a result over; a chain that is the same as before stays the same object, so that asking
+ * again and again costs a connection no memory. */
+static void take_result(mtls_peer_t *peer, mtls_peer_chain_t *chain,
+                        const mtls_chain_result_t *result)
+{
+    const mtls_chain_t *before = chain->result.chain;
+
+    chain->result = *result;
+    if (result->chain)
+        chain->result.chain = before && mtls_chain_equal(before, result->chain)
+                                  ? before
+                                  : mtls_chain_copy(peer->p, result->chain);
+}
+
+/* What the version of the store in force says of the leaf, found out now or before. */
+static const mtls_chain_result_t *chain_for(mtls_peer_t *peer, const mtls_trust_handle_t *store,
+                                            STACK_OF(X509) * sent, apr_time_t now)
+{
+    const mtls_version_t *version = mtls_live_take(store->live);
+    mtls_peer_chain_t *chain = place_of(peer, store);
+    mtls_chain_result_t result = {.reason = MTLS_INTERNAL_ERROR,
+                                  .openssl_error = X509_V_ERR_UNSPECIFIED,
+                                  .from = now,
+                                  .valid_until = now};
     apr_pool_t *scratch;
 
-    if (!cache || !mtls_x509_digests(leaf, sha256, spki) ||
-        apr_pool_create(&scratch, p) != APR_SUCCESS)
-        return;
-    recalled = mtls_recall(cache, scratch, sha256);
-    if (recalled) {
-        mtls_chain_verify(p, store, leaf, recalled, now, result);
-        if (result->reason == MTLS_OK) /* sessions can be resumed for ever: keep what they need */
-            mtls_remember(cache, scratch, result->verified, recalled, now, result->valid_until);
+    if (version && chain->serial == version->serial && chain->result.from <= now &&
+        now < chain->result.valid_until) {
+        mtls_live_give_back(store->live, version);
+        return &chain->result;
     }
-    sk_X509_pop_free(recalled, X509_free);
+    chain->serial = version ? version->serial : 0;
+    if (version && apr_pool_create(&scratch, peer->p) == APR_SUCCESS) {
+        verify(scratch, version->data, peer->chain_leaf, sent, &result);
+        take_result(peer, chain, &result);
+        apr_pool_destroy(scratch);
+    } else {
+        chain->result = result;
+    }
+    mtls_live_give_back(store->live, version);
+    return &chain->result;
+}
+
+/* ---- the handshake ---- */
+
+static void remember(const mtls_peer_t *peer, STACK_OF(X509) * sent, const mtls_chain_t *chain)
+{
+    unsigned char sha256[MTLS_DIGEST_BYTES], spki[MTLS_DIGEST_BYTES];
+    apr_pool_t *scratch;
+
+    if (!mtls_x509_digests(peer->chain_leaf, sha256, spki) ||
+        apr_pool_create(&scratch, peer->p) != APR_SUCCESS)
+        return;
+    mtls_remember(mtls_cache(), scratch, sha256, chain, sent, apr_time_now());
     apr_pool_destroy(scratch);
+}
+
+/* The session may be resumed, which carries the leaf only, before any request of this connection
+ * needs the chain: so find out now which stores it leads to, and remember what the client sent. The
+ * handshake is done: the client has proved that the leaf is its own. */
+static void remember_sent(mtls_peer_t *peer, SSL *ssl)
+{
+    const mtls_server_t *server = handshake_server(ssl);
+    STACK_OF(X509) *sent = SSL_get_peer_cert_chain(ssl);
+    X509 *leaf = SSL_get0_peer_certificate(ssl);
+    const mtls_chain_result_t *result;
+    int i;
+
+    if (!server || !leaf || !sent || sk_X509_num(sent) == 0 || !mtls_cache() ||
+        peer->remembered == leaf)
+        return;
+    begin_chains(peer, leaf);
+    peer->remembered = leaf;
+    for (i = -1; i < mtls_site()->used->nelts; i++) {
+        const mtls_trust_handle_t *store =
+            i < 0 ? server->vhost : APR_ARRAY_IDX(mtls_site()->used, i, mtls_trust_handle_t *);
+        result = chain_for(peer, store, sent, apr_time_now());
+        if (result->reason == MTLS_OK)
+            remember(peer, sent, result->chain);
+    }
 }
 
 /* mod_ssl's callback notes that a certificate was let pass ("GENEROUS"), which it does not forget
@@ -140,27 +226,21 @@ static void tell_callback(X509_STORE_CTX_verify_cb callback, X509_STORE_CTX *ctx
 
 /* A resumed session brings the verify result of its own day. If the certificate is no longer good,
  * say so now, in the connection's own thread, before mod_ssl or a stream reads it. */
-static void judge_resumed(SSL *ssl, mtls_peer_t *peer)
+static void judge_resumed(SSL *ssl, mtls_peer_t *peer, const mtls_server_t *server)
 {
-    const mtls_server_t *server = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), defers_index());
-    X509 *leaf = server && SSL_session_reused(ssl) ? SSL_get1_peer_certificate(ssl) : NULL;
+    X509 *leaf = SSL_get0_peer_certificate(ssl);
     X509_STORE_CTX *ctx = leaf ? X509_STORE_CTX_new() : NULL;
-    mtls_chain_result_t result;
+    X509_STORE *certificates = SSL_CTX_get_cert_store(SSL_get_SSL_CTX(ssl));
 
-    if (ctx && X509_STORE_CTX_init(ctx, server->store->certificates, leaf, NULL) == 1) {
-        mtls_chain_verify(peer->p, server->store, leaf, NULL, apr_time_now(), &result);
-        if (result.reason == MTLS_CHAIN_INCOMPLETE)
-            verify_remembered(peer->p, leaf, server->store, apr_time_now(), &result);
-        keep_chain(peer, leaf, server->store, &result);
-        sk_X509_pop_free(result.verified, X509_free);
-        if (result.reason != MTLS_OK) {
+    if (ctx && X509_STORE_CTX_init(ctx, certificates, leaf, NULL) == 1) {
+        begin_chains(peer, leaf);
+        if (chain_for(peer, server->vhost, NULL, apr_time_now())->reason != MTLS_OK) {
             X509_STORE_CTX_set_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx(), ssl);
             tell_callback(SSL_get_verify_callback(ssl), ctx, leaf);
             SSL_set_verify_result(ssl, X509_V_ERR_CERT_UNTRUSTED);
         }
     }
     X509_STORE_CTX_free(ctx);
-    X509_free(leaf);
 }
 
 /* mod_ssl's, which ours goes on to. */
@@ -171,66 +251,55 @@ void mtls_peer_begin(void)
     ssl_info_callback = NULL;
 }
 
-/* The session may be resumed, which carries the leaf only, before any request of this connection
- * needs the chain: so remember now. */
-static void handshake_info(const SSL *ssl, int where, int value)
+static void handshake_info(const SSL *ssl_, int where, int value)
 {
+    SSL *ssl = (SSL *)ssl_; /* const is the callback's, the handshake is ours */
     mtls_peer_t *peer = SSL_get_ex_data(ssl, peer_index());
-    apr_pool_t *p;
+    const mtls_server_t *server = handshake_server(ssl);
 
     if (ssl_info_callback)
         ssl_info_callback(ssl, where, value);
     if (!(where & SSL_CB_HANDSHAKE_DONE) || !peer)
         return;
-    if (!peer->handshake_leaf) /* sending a ticket is "done" once more */
-        judge_resumed((SSL *)ssl, peer);
-    if (!peer->verified || !peer->sent)
-        return;
-    if (apr_pool_create(&p, NULL) == APR_SUCCESS) {
-        mtls_remember(mtls_cache(), p, peer->verified, peer->sent, apr_time_now(), MTLS_FOREVER);
-        apr_pool_destroy(p);
-    }
-    drop_sent(peer);
+    if (!SSL_session_reused(ssl))
+        remember_sent(peer, ssl);
+    else if (server && server->handshake == MTLS_HANDSHAKE_DEFER && !peer->chain_leaf)
+        judge_resumed(ssl, peer, server); /* sending a ticket is "done" once more */
 }
 
-/* MTLSHandshake defer: the handshake takes any certificate whose key the client proved; whether it
- * is good is said at the request. The result left here is the truth about a good one, and for any
- * other the one error mod_ssl lets pass that no success can be mistaken for. */
-static void verify_deferred(mtls_peer_t *peer, const mtls_server_t *server, X509_STORE_CTX *ctx)
+/* What the client sent beside the leaf; the caller frees the stack. NULL: out of memory. */
+static STACK_OF(X509) * sent_of(X509_STORE_CTX *ctx)
 {
-    STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(ctx);
-    X509 *leaf = X509_STORE_CTX_get0_cert(ctx);
-    mtls_chain_result_t result;
+    STACK_OF(X509) *untrusted = X509_STORE_CTX_get0_untrusted(ctx);
+    STACK_OF(X509) *sent = untrusted ? sk_X509_dup(untrusted) : sk_X509_new_null();
 
-    mtls_chain_verify(peer->p, server->store, leaf, sent, apr_time_now(), &result);
-    keep_chain(peer, leaf, server->store, &result);
-    if (result.reason != MTLS_OK) {
-        tell_callback(X509_STORE_CTX_get_verify_cb(ctx), ctx, leaf);
-        return;
-    }
-    keep_sent(peer, result.verified, sent);
-    sk_X509_pop_free(result.verified, X509_free);
-    X509_STORE_CTX_set_error(ctx, X509_V_OK);
+    if (sent && sk_X509_num(sent) > 0 && sk_X509_value(sent, 0) == X509_STORE_CTX_get0_cert(ctx))
+        sk_X509_shift(sent);
+    return sent;
 }
 
-/* In place of X509_verify_cert(); without `defer` exactly that. */
-static int verify_in_handshake(X509_STORE_CTX *ctx, void *server_)
+/* In place of X509_verify_cert(), MTLSHandshake defer: the handshake takes any certificate whose
+ * key the client proved; whether it is good is said at the request. The result left here is the
+ * truth about a good one, and for any other the one error mod_ssl lets pass that no success can be
+ * mistaken for. */
+static int verify_deferred(X509_STORE_CTX *ctx, void *server_)
 {
     const mtls_server_t *server = server_;
     SSL *ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
     mtls_peer_t *peer = ssl ? SSL_get_ex_data(ssl, peer_index()) : NULL;
-    int verified;
+    X509 *leaf = X509_STORE_CTX_get0_cert(ctx);
+    STACK_OF(X509) *sent = sent_of(ctx);
 
-    if (server->handshake == MTLS_HANDSHAKE_DEFER) {
-        X509_STORE_CTX_set_error(ctx, X509_V_ERR_CERT_UNTRUSTED);
-        if (peer)
-            verify_deferred(peer, server, ctx);
-        return 1;
+    X509_STORE_CTX_set_error(ctx, X509_V_ERR_CERT_UNTRUSTED);
+    if (peer && sent) {
+        begin_chains(peer, leaf);
+        if (chain_for(peer, server->vhost, sent, apr_time_now())->reason == MTLS_OK)
+            X509_STORE_CTX_set_error(ctx, X509_V_OK);
+        else
+            tell_callback(X509_STORE_CTX_get_verify_cb(ctx), ctx, leaf);
     }
-    verified = X509_verify_cert(ctx);
-    if (peer && verified == 1 && X509_STORE_CTX_get_error(ctx) == X509_V_OK)
-        keep_sent(peer, X509_STORE_CTX_get0_chain(ctx), X509_STORE_CTX_get0_untrusted(ctx));
-    return verified;
+    sk_X509_free(sent);
+    return 1;
 }
 
 static apr_status_t free_store(void *store)
@@ -239,40 +308,47 @@ static apr_status_t free_store(void *store)
     return APR_SUCCESS;
 }
 
-int mtls_peer_init_server(server_rec *s, apr_pool_t *p, int is_proxy, SSL_CTX *ctx)
+/* The store mod_ssl has made for the vhost, as one of ours. */
+static const mtls_trust_handle_t *make_vhost(apr_pool_t *p, const mtls_server_t *server,
+                                             SSL_CTX *ctx)
 {
-    mtls_server_t *server = mtls_server_of(s);
-    mtls_trust_store_t *store;
-    const char **domains;
-    int i;
+    mtls_trust_handle_t *handle = apr_pcalloc(p, sizeof(*handle));
+    mtls_trust_spec_t *spec = apr_pcalloc(p, sizeof(*spec));
+    mtls_trust_store_t *store = apr_pcalloc(p, sizeof(*store));
 
-    if (is_proxy)
-        return DECLINED;
-    store = apr_pcalloc(p, sizeof(*store));
-    store->name = "vhost";
-    store->depth = MTLS_DEFAULT_VERIFY_DEPTH;
+    spec->name = store->name = "vhost";
+    spec->depth = store->depth = MTLS_DEFAULT_VERIFY_DEPTH;
+    spec->domains = server->trust_domains ? apr_array_copy(p, server->trust_domains)
+                                          : apr_array_make(p, 1, sizeof(const char *));
+    APR_ARRAY_PUSH(spec->domains, const char *) = NULL;
+    store->domains = (const char *const *)(void *)spec->domains->elts;
     store->certificates = SSL_CTX_get_cert_store(ctx);
     X509_STORE_up_ref(store->certificates);
     apr_pool_cleanup_register(p, store->certificates, free_store, apr_pool_cleanup_null);
-    if (server->trust_domains) {
-        domains = apr_pcalloc(p, sizeof(*domains) * (apr_size_t)(server->trust_domains->nelts + 1));
-        for (i = 0; i < server->trust_domains->nelts; i++)
-            domains[i] = APR_ARRAY_IDX(server->trust_domains, i, const char *);
-        store->domains = domains;
-    }
-    server->store = store;
+    store->cache = mtls_chain_cache_make(p);
+    handle->spec = spec;
+    handle->live = mtls_live_fixed(p, store);
+    return handle->live ? handle : NULL;
+}
+
+int mtls_peer_init_server(server_rec *s, apr_pool_t *p, int is_proxy, SSL_CTX *ctx)
+{
+    mtls_server_t *server = mtls_server_of(s);
+
+    if (is_proxy)
+        return DECLINED;
+    server->vhost = make_vhost(p, server, ctx);
     server->asks_for_certificate = (SSL_CTX_get_verify_mode(ctx) & SSL_VERIFY_PEER) != 0;
-    if (mtls_site_is_idle())
+    if (mtls_site_is_idle() || !server->vhost)
         return DECLINED;
     peer_index(); /* made here, where one thread runs */
-    defers_index();
-    SSL_CTX_set_cert_verify_callback(ctx, verify_in_handshake, server);
+    SSL_CTX_set_ex_data(ctx, server_index(), server);
     if (SSL_CTX_get_info_callback(ctx)) /* mod_ssl sets one where its log level asks for it */
         ssl_info_callback = SSL_CTX_get_info_callback(ctx);
     SSL_CTX_set_info_callback(ctx, handshake_info);
     if (server->handshake == MTLS_HANDSHAKE_DEFER)
-        SSL_CTX_set_ex_data(ctx, defers_index(), server);
-    return DECLINED;
+        SSL_CTX_set_cert_verify_callback(ctx, verify_deferred, server);
+    return mtls_advertise_init(s, p, ctx);
 }
 
 /* ---- the peer ---- */
@@ -297,19 +373,16 @@ static void look_at_certificate(mtls_peer_t *peer, request_rec *r)
     peer->known = 1;
     peer->facts = NULL;
     peer->malformed = NULL;
-    memset(peer->chains, 0, sizeof(peer->chains));
     peer->slots = NULL;
     peer->slot_count = 0;
     peer->env = NULL;
     peer->allowed = NULL;
-    peer->next_chain = 1;
     peer->told_until = 0;
     peer->leaf = SSL_get1_peer_certificate(peer->ssl);
     if (!peer->leaf)
         return;
     apr_pool_cleanup_register(peer->p, peer->leaf, free_leaf, apr_pool_cleanup_null);
-    if (peer->leaf == peer->handshake_leaf)
-        peer->chains[0] = peer->handshake_chain;
+    begin_chains(peer, peer->leaf);
     peer->facts = mtls_x509_facts(peer->p, peer->leaf, &peer->malformed);
     if (!peer->facts) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "mtls_policy: certificate refused: %s",
@@ -325,44 +398,39 @@ void mtls_peer_lock_and_look(mtls_peer_t *peer, request_rec *r)
         look_at_certificate(peer, r);
 }
 
-static void verify_chain(mtls_peer_t *peer, const mtls_trust_store_t *store, apr_time_t now,
-                         mtls_chain_result_t *result)
+/* How far a certificate got with a store: what is told is the failure of the store it is most
+ * likely meant for. */
+static int progress(mtls_reason_t reason)
 {
-    STACK_OF(X509) *sent = SSL_get_peer_cert_chain(peer->ssl);
-
-    mtls_chain_verify(peer->p, store, peer->leaf, sent, now, result);
-    if (result->reason == MTLS_CHAIN_INCOMPLETE && !sent)
-        verify_remembered(peer->p, peer->leaf, store, now, result);
-    sk_X509_pop_free(result->verified, X509_free);
-    result->verified = NULL;
+    switch (reason) {
+    case MTLS_OK:
+        return 3;
+    case MTLS_CHAIN_INCOMPLETE:
+        return 0;
+    case MTLS_CHAIN_UNTRUSTED:
+        return 1;
+    default:
+        return 2;
+    }
 }
 
-static mtls_peer_chain_t *chain_for(mtls_peer_t *peer, const mtls_trust_store_t *store,
-                                    apr_time_t now)
+static void take_evidence(mtls_evidence_t *evidence, const mtls_chain_result_t *result, int first)
 {
-    mtls_peer_chain_t *chain = NULL;
-    int i;
-
-    for (i = 0; i < MTLS_PEER_STORES && !chain; i++) {
-        if (peer->chains[i].store == store)
-            chain = &peer->chains[i];
-    }
-    if (chain && now < chain->result.valid_until)
-        return chain;
-    if (!chain) {
-        chain = &peer->chains[peer->next_chain];
-        peer->next_chain = (peer->next_chain + 1) % MTLS_PEER_STORES;
-    }
-    chain->store = store;
-    verify_chain(peer, store, now, &chain->result);
-    return chain;
+    if (result->valid_until < evidence->valid_until)
+        evidence->valid_until = result->valid_until;
+    if (!first && progress(result->reason) <= progress(evidence->chain_reason))
+        return;
+    evidence->chain_reason = result->reason;
+    evidence->chain = result->chain;
+    evidence->chain_error = result->openssl_error;
+    evidence->chain_detail = result->detail;
 }
 
-const mtls_chain_result_t *mtls_peer_evidence(mtls_peer_t *peer, request_rec *r, apr_time_t now,
-                                              mtls_evidence_t *evidence)
+void mtls_peer_evidence(mtls_peer_t *peer, request_rec *r, const mtls_trust_t *trust,
+                        apr_time_t now, mtls_evidence_t *evidence)
 {
-    const mtls_trust_store_t *store = mtls_server_of(r->server)->store;
-    const mtls_peer_chain_t *chain;
+    const mtls_trust_handle_t *vhost = mtls_server_of(r->server)->vhost, *store;
+    int i, asked = 0, n = trust ? trust->n : 1;
 
     memset(evidence, 0, sizeof(*evidence));
     evidence->tls = 1;
@@ -370,21 +438,26 @@ const mtls_chain_result_t *mtls_peer_evidence(mtls_peer_t *peer, request_rec *r,
     evidence->facts = peer->facts;
     evidence->valid_until = MTLS_FOREVER;
     if (!peer->leaf)
-        return NULL;
+        return;
     evidence->chain_reason = MTLS_CHAIN_UNTRUSTED;
-    if (!store) /* the Host header chose a vhost without TLS, which trusts nobody */
-        return NULL;
-    chain = chain_for(peer, store, now);
-    evidence->chain_reason = chain->result.reason;
-    evidence->chain = chain->result.chain;
-    evidence->valid_until = chain->result.valid_until;
-    return &chain->result;
+    evidence->chain_error = X509_V_ERR_CERT_UNTRUSTED;
+    evidence->chain_detail = peer->malformed;
+    for (i = 0; i < n && evidence->chain_reason != MTLS_OK; i++) {
+        store = trust && trust->stores[i] ? trust->stores[i] : vhost;
+        if (store) /* none: the Host header chose a vhost without TLS, which trusts nobody */
+            take_evidence(evidence, chain_for(peer, store, SSL_get_peer_cert_chain(peer->ssl), now),
+                          !asked++);
+    }
+    if (peer->malformed)
+        evidence->chain_detail = peer->malformed;
 }
 
 int mtls_peer_defers(const mtls_peer_t *peer, const request_rec *r)
 {
+    const mtls_server_t *server = handshake_server(peer->ssl);
+
     return mtls_server_of(r->server)->handshake == MTLS_HANDSHAKE_DEFER ||
-           SSL_CTX_get_ex_data(SSL_get_SSL_CTX(peer->ssl), defers_index()) != NULL;
+           (server && server->handshake == MTLS_HANDSHAKE_DEFER);
 }
 
 void mtls_peer_tell_mod_ssl(mtls_peer_t *peer, request_rec *r, int openssl_error, apr_time_t until)

@@ -16,11 +16,10 @@
 
 #include "httpd/config.h"
 
-/* Vhosts one connection can meet (name-based, several on one certificate). */
-#define MTLS_PEER_STORES 4
-
+/* What a version of a trust store has to say of the certificate. */
 typedef struct mtls_peer_chain_t {
-    const mtls_trust_store_t *store;
+    const mtls_trust_handle_t *store;
+    apr_uint64_t serial; /* of the version */
     mtls_chain_result_t result;
 } mtls_peer_chain_t;
 
@@ -33,15 +32,10 @@ typedef struct mtls_peer_t {
     apr_time_t told_until; /* until when mod_ssl's verify result is what we made it */
     X509 *leaf;            /* a reference of ours; NULL: none presented */
     const mtls_facts_t *facts;
-    const char *malformed; /* why there are no facts */
-    /* What a handshake that was deferred found out, of which certificate. */
-    X509 *handshake_leaf; /* a reference of ours */
-    mtls_peer_chain_t handshake_chain;
-    /* What to remember once the handshake is done; references of ours. */
-    STACK_OF(X509) * verified;
-    STACK_OF(X509) * sent;
-    mtls_peer_chain_t chains[MTLS_PEER_STORES];
-    int next_chain;
+    const char *malformed;      /* why there are no facts */
+    X509 *chain_leaf;           /* whose chains these are; a reference of ours */
+    apr_array_header_t *chains; /* mtls_peer_chain_t */
+    X509 *remembered;           /* the leaf whose intermediates are remembered; not a reference */
     /* Verdicts (verdict.c): by ordinal of the merged policy; what they share and keep. */
     struct mtls_slot_t **slots;
     int slot_count;
@@ -74,10 +68,10 @@ static inline void mtls_peer_leave(mtls_peer_t *peer, request_rec *r)
         apr_thread_mutex_unlock(peer->lock);
 }
 
-/* What is known of the peer at `now`, its chain verified against the store of the request's vhost.
- * Inside enter/leave. */
-const mtls_chain_result_t *mtls_peer_evidence(mtls_peer_t *peer, request_rec *r, apr_time_t now,
-                                              mtls_evidence_t *evidence);
+/* What is known of the peer at `now`, its chain verified against the stores of `trust` (NULL: that
+ * of the request's vhost). Inside enter/leave. */
+void mtls_peer_evidence(mtls_peer_t *peer, request_rec *r, const mtls_trust_t *trust,
+                        apr_time_t now, mtls_evidence_t *evidence);
 
 /* Whether the certificate may be one that mod_ssl would have refused in the handshake: this vhost
  * defers, or the one that made the handshake did (and the Host header then led here). */

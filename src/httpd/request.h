@@ -18,6 +18,7 @@ typedef struct mtls_request_t {
     const mtls_judged_t *told;    /* what verdict and reason are of */
     const mtls_judged_t *granted; /* whose identity is exported and seen; NULL: nobody's */
     const char *granted_names;    /* the policies that granted it */
+    const mtls_exports_t *exports; /* of that identity, as this location exports it; NULL */
     /* The configuration under which Require mtls or mtls-policy was evaluated, for this request and
      * for its last sub-request. */
     const ap_conf_vector_t *consulted_for;

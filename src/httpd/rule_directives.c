@@ -3,93 +3,14 @@
 
 #include "httpd/rule_directives.h"
 
-#include <http_log.h>
-
+#include "httpd/reload.h"
 #include "httpd/site.h"
-#include "pki/oid.h"
-#include "pki/pem_files.h"
-#include "pki/x509_facts.h"
+#include "httpd/trust_directives.h"
 #include "policy/limits.h"
 
-APLOG_USE_MODULE(mtls_policy);
+/* ---- rules and groups ---- */
 
-/* ---- what parsing needs from outside ---- */
-
-static const char *read_all(apr_pool_t *p, apr_file_t *file, const char *path, apr_size_t size,
-                            char **text)
-{
-    apr_size_t got = 0;
-    apr_status_t rv;
-    char why[120];
-
-    *text = apr_palloc(p, size + 1);
-    rv = apr_file_read_full(file, *text, size, &got);
-    if (rv != APR_SUCCESS && !(rv == APR_EOF && got == size))
-        return apr_psprintf(p, "%s: %s", path, apr_strerror(rv, why, sizeof(why)));
-    (*text)[size] = '\0';
-    return NULL;
-}
-
-static const char *read_file(mtls_parse_env_t *env, const char *path, char **text, apr_size_t *len)
-{
-    const char *full = ap_server_root_relative(env->p, path);
-    const char *error = NULL;
-    apr_file_t *file;
-    apr_finfo_t info;
-    apr_status_t rv;
-    char why[120];
-
-    if (!*path || !full)
-        return apr_psprintf(env->p, "\"%s\" is not the name of a file", path);
-    rv = apr_file_open(&file, full, APR_READ | APR_BINARY, APR_OS_DEFAULT, env->p);
-    if (rv != APR_SUCCESS)
-        return apr_psprintf(env->p, "%s: %s", full, apr_strerror(rv, why, sizeof(why)));
-    rv = apr_file_info_get(&info, APR_FINFO_SIZE | APR_FINFO_TYPE, file);
-    if (rv != APR_SUCCESS || info.filetype != APR_REG)
-        error = apr_psprintf(env->p, "%s is not a regular file", full);
-    else if (info.size > (apr_off_t)MTLS_MAX_LIST_BYTES)
-        error = apr_psprintf(env->p, "%s is larger than %u bytes", full, MTLS_MAX_LIST_BYTES);
-    else
-        error = read_all(env->p, file, full, (apr_size_t)info.size, text);
-    *len = error ? 0 : (apr_size_t)info.size;
-    apr_file_close(file);
-    return error;
-}
-
-static const char *read_certificates(mtls_parse_env_t *env, const char *path,
-                                     apr_array_header_t *digests)
-{
-    apr_array_header_t *certificates = apr_array_make(env->p, 4, sizeof(X509 *));
-    unsigned char sha256[MTLS_DIGEST_BYTES], spki[MTLS_DIGEST_BYTES];
-    apr_size_t len = 0;
-    char *text = NULL;
-    const char *error = read_file(env, path, &text, &len);
-    int i;
-
-    if (error)
-        return error;
-    if ((error = mtls_pem_certificates(env->p, mtls_span(text, len), certificates)) != NULL)
-        return apr_psprintf(env->p, "%s %s", path, error);
-    for (i = 0; i < certificates->nelts; i++) {
-        if (!mtls_x509_digests(APR_ARRAY_IDX(certificates, i, X509 *), sha256, spki))
-            return apr_psprintf(env->p, "%s: certificate %d cannot be hashed", path, i + 1);
-        APR_ARRAY_PUSH(digests, mtls_span_t) =
-            mtls_span_copy(env->p, mtls_span((char *)sha256, sizeof(sha256)));
-    }
-    return NULL;
-}
-
-static const char *compile_expr(mtls_parse_env_t *env, const char *text, const void **expr)
-{
-    cmd_parms *cmd = env->baton;
-    const char *error = NULL;
-
-    /* A rule must not be something else on Tuesdays because a module recorded a variable. */
-    *expr = ap_expr_parse_cmd(cmd, text, AP_EXPR_FLAG_DONT_VARY, &error, NULL);
-    return error ? apr_psprintf(env->p, "expr: %s", error) : NULL;
-}
-
-static void warn(mtls_parse_env_t *env, const char *text)
+static void warn_of_rule(mtls_parse_env_t *env, const char *text)
 {
     APR_ARRAY_PUSH(mtls_site()->warnings, const char *) =
         apr_psprintf(env->p, "%s: MTLSRequire %s", env->where, text);
@@ -97,14 +18,11 @@ static void warn(mtls_parse_env_t *env, const char *text)
 
 static mtls_parse_env_t make_env(cmd_parms *cmd, const ap_directive_t *directive)
 {
-    mtls_parse_env_t env = {cmd->pool,    mtls_where(cmd->pool, directive),
-                            cmd,          mtls_oid_of_name,
-                            read_file,    read_certificates,
-                            compile_expr, warn};
+    mtls_parse_env_t env = mtls_reload_env(cmd, directive);
+
+    env.warn = warn_of_rule;
     return env;
 }
-
-/* ---- rules and groups ---- */
 
 static const char *parse_rule(cmd_parms *cmd, const ap_directive_t *directive, const char *args,
                               const mtls_rule_t **out)
@@ -209,61 +127,41 @@ const char *mtls_set_require_all(cmd_parms *cmd, void *dir, const char *args)
 
 /* ---- <MTLSPolicy NAME> ---- */
 
-static const char *policy_name(cmd_parms *cmd, const char *args, const char **name)
+/* A policy holds trust and rules: what a section says beside them has no meaning here. */
+static const char *add_member(cmd_parms *cmd, const ap_directive_t *d, mtls_policy_t *policy)
 {
-    const char *end = ap_strrchr_c(args, '>');
-    const char *inner = end ? apr_pstrmemdup(cmd->pool, args, (apr_size_t)(end - args)) : "";
+    const mtls_rule_t *rule = NULL;
+    const char *error;
 
-    *name = ap_getword_conf(cmd->pool, &inner);
-    if (!**name || *inner)
-        return "<MTLSPolicy> takes exactly one name: <MTLSPolicy \"partner-api\">";
-    if ((*name)[strspn(*name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                              "0123456789._-")])
+    if (ap_cstr_casecmp(d->directive, "MTLSTrust") == 0)
+        return mtls_trust_parse(cmd, d, d->args, &policy->trust);
+    if (ap_cstr_casecmp(d->directive, "MTLSRequire") != 0 &&
+        ap_cstr_casecmp(d->directive, "<MTLSRequireAny") != 0 &&
+        ap_cstr_casecmp(d->directive, "<MTLSRequireAll") != 0)
         return apr_psprintf(cmd->pool,
-                            "<MTLSPolicy \"%s\">: a name is made of letters, digits, "
-                            "\".\", \"_\" and \"-\"",
-                            *name);
-    if (ap_cstr_casecmp(*name, "any") == 0)
-        return "<MTLSPolicy>: \"any\" is a word of MTLSUsePolicy, not a name";
-    return NULL;
+                            "%s is not allowed inside <MTLSPolicy>; allowed: MTLSTrust, "
+                            "MTLSRequire, <MTLSRequireAny>, <MTLSRequireAll>",
+                            d->directive);
+    if ((error = parse_member(cmd, d, 0, &rule)) == NULL)
+        mtls_policy_add(policy, rule);
+    return error;
 }
 
-/* A policy holds rules only: what a section says beside them has no meaning here. */
-static const char *check_members(cmd_parms *cmd)
+static const char *add_members(cmd_parms *cmd, mtls_policy_t *policy)
 {
     const ap_directive_t *d;
+    const char *error;
 
     for (d = cmd->directive->first_child; d; d = d->next) {
-        if (ap_cstr_casecmp(d->directive, "MTLSRequire") != 0 &&
-            ap_cstr_casecmp(d->directive, "<MTLSRequireAny") != 0 &&
-            ap_cstr_casecmp(d->directive, "<MTLSRequireAll") != 0) {
-            cmd->err_directive = d;
-            return apr_psprintf(cmd->pool,
-                                "%s is not allowed inside <MTLSPolicy>; allowed: "
-                                "MTLSRequire, <MTLSRequireAny>, <MTLSRequireAll>",
-                                d->directive);
-        }
-    }
-    return NULL;
-}
-
-static const char *parse_members(cmd_parms *cmd, mtls_policy_t *policy)
-{
-    const ap_directive_t *d;
-    const mtls_rule_t *rule = NULL;
-    const char *error = check_members(cmd);
-
-    for (d = cmd->directive->first_child; d && !error; d = d->next) {
-        if ((error = parse_member(cmd, d, 0, &rule)) != NULL) {
+        if ((error = add_member(cmd, d, policy)) != NULL) {
             if (!cmd->err_directive || cmd->err_directive == cmd->directive)
                 cmd->err_directive = d;
             return error;
         }
-        mtls_policy_add(policy, rule);
     }
-    if (!error && policy->rules->nelts == 0)
-        error = apr_psprintf(cmd->pool, "<MTLSPolicy \"%s\"> is empty", policy->name);
-    return error;
+    if (policy->rules->nelts == 0 && !policy->trust)
+        return apr_psprintf(cmd->pool, "<MTLSPolicy \"%s\"> is empty", policy->name);
+    return NULL;
 }
 
 const char *mtls_set_policy(cmd_parms *cmd, void *dir, const char *args)
@@ -273,8 +171,10 @@ const char *mtls_set_policy(cmd_parms *cmd, void *dir, const char *args)
     const char *name;
 
     (void)dir;
-    if (error || (error = policy_name(cmd, args, &name)) != NULL)
+    if (error || (error = mtls_section_name(cmd, args, &name)) != NULL)
         return error;
+    if (ap_cstr_casecmp(name, "any") == 0)
+        return "<MTLSPolicy>: \"any\" is a word of MTLSUsePolicy, not a name";
     before = apr_hash_get(mtls_site()->policies, name, APR_HASH_KEY_STRING);
     if (before)
         return apr_psprintf(cmd->pool, "<MTLSPolicy \"%s\"> is defined already at %s", name,
@@ -282,5 +182,5 @@ const char *mtls_set_policy(cmd_parms *cmd, void *dir, const char *args)
     named->where = mtls_where(cmd->pool, cmd->directive);
     named->policy = mtls_policy_make(cmd->pool, name);
     apr_hash_set(mtls_site()->policies, name, APR_HASH_KEY_STRING, named);
-    return parse_members(cmd, named->policy);
+    return add_members(cmd, named->policy);
 }

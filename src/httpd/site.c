@@ -22,6 +22,9 @@ void mtls_site_begin(apr_pool_t *pconf)
     current = apr_pcalloc(pconf, sizeof(*current));
     current->p = pconf;
     current->policies = apr_hash_make(pconf);
+    current->stores = apr_hash_make(pconf);
+    current->trusts = apr_array_make(pconf, 4, sizeof(mtls_trust_t *));
+    current->used = apr_array_make(pconf, 4, sizeof(mtls_trust_handle_t *));
     current->sections = apr_array_make(pconf, 16, sizeof(mtls_section_t *));
     current->requires = apr_array_make(pconf, 4, sizeof(mtls_require_t *));
     current->headers = apr_array_make(pconf, 8, sizeof(const char *));
@@ -46,6 +49,11 @@ const char *mtls_site_strip(apr_pool_t *p, const char *header)
     }
     APR_ARRAY_PUSH(current->headers, const char *) = apr_pstrdup(current->p, header);
     return NULL;
+}
+
+const mtls_trust_handle_t *mtls_site_store(const char *name)
+{
+    return apr_hash_get(current->stores, name, APR_HASH_KEY_STRING);
 }
 
 const mtls_policy_t *mtls_site_policy(const char *name)

@@ -27,6 +27,10 @@ typedef struct mtls_require_t {
 typedef struct mtls_site_t {
     apr_pool_t *p;
     apr_hash_t *policies;         /* name -> mtls_named_policy_t * */
+    apr_hash_t *stores;           /* name -> const mtls_trust_handle_t * */
+    apr_array_header_t *trusts;   /* mtls_trust_t *: every MTLSTrust, sections' and policies' */
+    apr_array_header_t *used;     /* const mtls_trust_handle_t *: the stores some MTLSTrust names */
+    const char *interval_where;   /* MTLSReloadInterval; NULL: the default */
     apr_array_header_t *sections; /* mtls_section_t * */
     apr_array_header_t *requires; /* mtls_require_t * */
     apr_array_header_t *headers;  /* const char *: names that are stripped from requests */
@@ -50,5 +54,6 @@ void mtls_site_add_section(mtls_section_t *section);
 const char *mtls_site_strip(apr_pool_t *p, const char *header);
 
 const mtls_policy_t *mtls_site_policy(const char *name);
+const mtls_trust_handle_t *mtls_site_store(const char *name);
 
 #endif

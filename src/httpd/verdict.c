@@ -5,15 +5,18 @@
 
 #include "httpd/expr.h"
 #include "httpd/peer.h"
+#include "httpd/reload.h"
 #include "identity/text.h"
 #include "policy/limits.h"
 
 /* What a connection remembers for one merged policy. */
 typedef struct mtls_slot_t {
-    const mtls_trust_store_t *store;
-    apr_time_t valid_until;      /* of everything here */
-    const mtls_judged_t *judged; /* its decision counts where none depends on the request */
-    mtls_verdict_t *verdicts;    /* one for each policy */
+    const mtls_trust_handle_t *vhost; /* the server it was judged on */
+    apr_uint32_t generation;          /* of what is read from files (reload.h) */
+    apr_time_t valid_until;           /* of everything here */
+    const mtls_judged_t *judged;      /* its decision counts where none depends on the request */
+    mtls_verdict_t *verdicts;         /* one for each policy */
+    mtls_evidence_t *evidences;       /* by which it was judged */
 } mtls_slot_t;
 
 /* ---- from results to a decision ---- */
@@ -51,10 +54,13 @@ static void decide(apr_pool_t *p, const mtls_merged_t *merged, const mtls_result
     decision->rule = NULL;
     decision->hint = NULL;
     decision->names = merged->names;
+    decision->which = 0;
     for (i = 0; i < merged->group_count; i++) {
         result = judge_group(&merged->groups[i], results, &which);
         has_any |= merged->groups[i].any;
         decision->reason = result->reason;
+        if (i == 0 || result->reason != MTLS_OK)
+            decision->which = which;
         if (result->reason != MTLS_OK) {
             decision->rule = result->rule;
             decision->hint = result->hint;
@@ -128,19 +134,24 @@ static const char *header_text(apr_pool_t *p, const mtls_export_header_t *header
 }
 
 /* The identity's variables: the same for every policy, so made once a chain. */
-static const apr_array_header_t *identity_env(mtls_peer_t *peer, const mtls_identity_t *identity)
+static const apr_array_header_t *identity_env(apr_pool_t *p, mtls_peer_t *peer,
+                                              const mtls_identity_t *identity)
 {
     apr_array_header_t *env;
 
-    if (!peer->env || peer->env_chain != identity->evidence->chain) {
-        env = apr_array_make(peer->p, 24, sizeof(mtls_variable_t));
-        mtls_identity_variables(peer->p, identity, env);
+    if (peer && peer->env && peer->env_chain == identity->evidence->chain)
+        return peer->env;
+    p = peer ? peer->p : p;
+    env = apr_array_make(p, 24, sizeof(mtls_variable_t));
+    mtls_identity_variables(p, identity, env);
+    if (peer) {
         peer->env = env;
         peer->env_chain = identity->evidence->chain;
     }
-    return peer->env;
+    return env;
 }
 
+/* `peer` keeps the variables for other policies; NULL: they are made for this request alone. */
 static mtls_exports_t *make_exports(apr_pool_t *p, mtls_peer_t *peer, const mtls_merged_t *merged,
                                     const mtls_judged_t *judged)
 {
@@ -162,8 +173,16 @@ static mtls_exports_t *make_exports(apr_pool_t *p, mtls_peer_t *peer, const mtls
             e->too_large = merged->headers[i]->name;
     }
     if (merged->exports == MTLS_EXPORT_ENV)
-        e->env = identity_env(peer, &identity);
+        e->env = identity_env(p, peer, &identity);
     return e;
+}
+
+const mtls_exports_t *mtls_verdict_exports(request_rec *r, const mtls_merged_t *merged,
+                                           const mtls_judged_t *judged)
+{
+    if (!merged || judged->evidence.chain_reason != MTLS_OK || !judged->evidence.facts)
+        return NULL;
+    return make_exports(r->pool, NULL, merged, judged);
 }
 
 /* ---- variables ---- */
@@ -218,15 +237,30 @@ static void keep_variables(mtls_peer_t *peer, mtls_judged_t *judged)
 
 /* ---- judging ---- */
 
-static void judge_policies(const mtls_merged_t *merged, const mtls_evidence_t *evidence,
-                           const mtls_judge_t *judge, mtls_verdict_t *verdicts, apr_time_t *until)
+/* The evidence for each policy: its stores may be others than its neighbour's. */
+static void gather(mtls_peer_t *peer, request_rec *r, const mtls_merged_t *merged, apr_time_t now,
+                   mtls_evidence_t *evidences)
 {
     int i;
 
     for (i = 0; i < merged->total; i++) {
-        mtls_policy_judge(merged->policies[i], evidence, judge, &verdicts[i]);
-        if (verdicts[i].result.valid_until < *until)
-            *until = verdicts[i].result.valid_until;
+        if (i > 0 && merged->policies[i]->trust == merged->policies[i - 1]->trust)
+            evidences[i] = evidences[i - 1];
+        else
+            mtls_peer_evidence(peer, r, merged->policies[i]->trust, now, &evidences[i]);
+    }
+}
+
+static void judge_policies(const mtls_merged_t *merged, const mtls_judge_t *judge,
+                           mtls_slot_t *slot)
+{
+    int i;
+
+    slot->valid_until = MTLS_FOREVER;
+    for (i = 0; i < merged->total; i++) {
+        mtls_policy_judge(merged->policies[i], &slot->evidences[i], judge, &slot->verdicts[i]);
+        if (slot->verdicts[i].result.valid_until < slot->valid_until)
+            slot->valid_until = slot->verdicts[i].result.valid_until;
     }
 }
 
@@ -235,30 +269,19 @@ static mtls_judged_t *make_judged(apr_pool_t *p, apr_time_t now)
     mtls_judged_t *judged = apr_pcalloc(p, sizeof(*judged));
 
     judged->now = now;
-    judged->openssl_error = X509_V_OK; /* nothing was presented, nothing failed */
     return judged;
 }
 
-static void take_evidence(mtls_peer_t *peer, request_rec *r, mtls_judged_t *judged)
+static int same_evidence(const mtls_evidence_t *a, const mtls_evidence_t *b)
 {
-    const mtls_chain_result_t *chain = mtls_peer_evidence(peer, r, judged->now, &judged->evidence);
-
-    if (peer->leaf)
-        judged->openssl_error = chain ? chain->openssl_error : X509_V_ERR_CERT_UNTRUSTED;
-    judged->detail = peer->malformed ? peer->malformed : chain ? chain->detail : NULL;
-}
-
-static int same_evidence(const mtls_judged_t *a, const mtls_judged_t *b)
-{
-    return a->evidence.facts == b->evidence.facts && a->evidence.chain == b->evidence.chain &&
-           a->evidence.chain_reason == b->evidence.chain_reason &&
-           a->openssl_error == b->openssl_error && a->detail == b->detail;
+    return a->facts == b->facts && a->chain == b->chain && a->chain_reason == b->chain_reason &&
+           a->chain_error == b->chain_error && a->chain_detail == b->chain_detail;
 }
 
 static int same_decision(const mtls_decision_t *a, const mtls_decision_t *b)
 {
     return a->reason == b->reason && a->rule == b->rule && a->hint == b->hint &&
-           a->names == b->names;
+           a->names == b->names && a->which == b->which;
 }
 
 /* What goes with a judgement that is new. */
@@ -266,7 +289,7 @@ static void complete(apr_pool_t *p, mtls_peer_t *peer, const mtls_merged_t *merg
                      const mtls_judged_t *before, mtls_judged_t *judged)
 {
     if (judged->evidence.chain_reason == MTLS_OK && judged->evidence.facts && peer) {
-        judged->exports = before && same_evidence(before, judged)
+        judged->exports = before && same_evidence(&before->evidence, &judged->evidence)
                               ? before->exports
                               : make_exports(p, peer, merged, judged);
     }
@@ -288,13 +311,15 @@ static void evaluate(apr_pool_t *p, mtls_peer_t *peer, request_rec *r, const mtl
     mtls_judge_t judge = {judged->now, NULL, NULL};
     mtls_judged_t *kept;
 
-    slot->valid_until = judged->evidence.valid_until;
-    judge_policies(merged, &judged->evidence, &judge, slot->verdicts, &slot->valid_until);
+    if (peer)
+        gather(peer, r, merged, judged->now, slot->evidences);
+    judge_policies(merged, &judge, slot);
     if (!merged->decided_per_request) {
         /* Nothing of this lives on with the slot but pointers into the configuration. */
         decide(r->pool, merged, static_results(r->pool, merged, slot->verdicts), &judged->decision);
     }
-    if (before && same_evidence(before, judged) &&
+    judged->evidence = slot->evidences[judged->decision.which];
+    if (before && same_evidence(&before->evidence, &judged->evidence) &&
         same_decision(&before->decision, &judged->decision))
         return;
     kept = apr_pmemdup(p, judged, sizeof(*judged));
@@ -307,6 +332,7 @@ static mtls_slot_t *make_slot(apr_pool_t *p, const mtls_merged_t *merged)
     mtls_slot_t *slot = apr_pcalloc(p, sizeof(*slot));
 
     slot->verdicts = apr_pcalloc(p, sizeof(*slot->verdicts) * (apr_size_t)(merged->total + 1));
+    slot->evidences = apr_pcalloc(p, sizeof(*slot->evidences) * (apr_size_t)(merged->total + 1));
     return slot;
 }
 
@@ -341,8 +367,8 @@ static const mtls_slot_t *renew(mtls_peer_t *peer, request_rec *r, const mtls_me
     const mtls_exports_t *before = slot->judged ? slot->judged->exports : NULL;
 
     slot->valid_until = 0;
-    slot->store = mtls_server_of(r->server)->store;
-    take_evidence(peer, r, judged);
+    slot->vhost = mtls_server_of(r->server)->vhost;
+    slot->generation = mtls_reload_now(); /* before anything is looked at */
     evaluate(p, peer, r, merged, judged, slot);
     if (kept && slot->judged->exports && slot->judged->exports != before)
         peer->kept_exports += slot->judged->exports->bytes;
@@ -364,28 +390,42 @@ static const mtls_slot_t *remembered(mtls_peer_t *peer, request_rec *r, const mt
 
     if (merged->ordinal >= 0 && merged->ordinal < peer->slot_count)
         slot = peer->slots[merged->ordinal];
-    if (slot && slot->store == mtls_server_of(r->server)->store && is_ahead(r, slot->valid_until))
+    if (slot && slot->vhost == mtls_server_of(r->server)->vhost &&
+        slot->generation == mtls_reload_now() && is_ahead(r, slot->valid_until))
         return slot;
     return renew(peer, r, merged);
+}
+
+/* Where the policy that decided believes another store than the one remembered, the identity is as
+ * that store proved it. */
+static void take_deciding_evidence(request_rec *r, const mtls_merged_t *merged,
+                                   const mtls_evidence_t *evidence, mtls_judged_t *judged)
+{
+    if (same_evidence(&judged->evidence, evidence))
+        return;
+    judged->evidence = *evidence;
+    judged->exports = mtls_verdict_exports(r, merged, judged);
 }
 
 /* What a request alone can say - expressions, alternatives, reports - over what its connection
  * remembers. Outside the lock: an expression may take long. */
 static const mtls_judged_t *finish(request_rec *r, const mtls_merged_t *merged,
-                                   const mtls_verdict_t *verdicts, const mtls_judged_t *remembered)
+                                   const mtls_slot_t *slot, const mtls_judged_t *remembered)
 {
     mtls_judged_t *judged = apr_pmemdup(r->pool, remembered, sizeof(*remembered));
     mtls_result_t *results =
         apr_pcalloc(r->pool, sizeof(*results) * (apr_size_t)(merged->total + 1));
-    mtls_expr_baton_t baton = {r, &judged->evidence};
-    mtls_judge_t judge = {apr_time_now(), mtls_expr_eval_rule, &baton};
     int i;
 
-    for (i = 0; i < merged->total; i++)
-        mtls_policy_finish(merged->policies[i], &judged->evidence, &judge, &verdicts[i],
+    for (i = 0; i < merged->total; i++) {
+        mtls_expr_baton_t baton = {r, &slot->evidences[i]};
+        mtls_judge_t judge = {apr_time_now(), mtls_expr_eval_rule, &baton};
+        mtls_policy_finish(merged->policies[i], &slot->evidences[i], &judge, &slot->verdicts[i],
                            &results[i]);
+    }
     decide(r->pool, merged, results, &judged->decision);
     report(r->pool, merged, results, judged);
+    take_deciding_evidence(r, merged, &slot->evidences[judged->decision.which], judged);
     if (judged->decision.reason == MTLS_OK)
         judged->variables = allowed_variables(r->pool, judged);
     return judged;
@@ -397,24 +437,23 @@ static const mtls_judged_t *judge_nobody(request_rec *r, const mtls_merged_t *me
     mtls_slot_t *slot = make_slot(r->pool, merged);
 
     evaluate(r->pool, NULL, r, merged, make_judged(r->pool, apr_time_now()), slot);
-    return merged->decided_per_request ? finish(r, merged, slot->verdicts, slot->judged)
-                                       : slot->judged;
+    return merged->decided_per_request ? finish(r, merged, slot, slot->judged) : slot->judged;
 }
 
 static const mtls_judged_t *judge_per_request(mtls_peer_t *peer, request_rec *r,
                                               const mtls_merged_t *merged)
 {
-    mtls_verdict_t *verdicts =
-        apr_palloc(r->pool, sizeof(*verdicts) * (apr_size_t)(merged->total + 1));
+    mtls_slot_t *copy = make_slot(r->pool, merged);
     const mtls_judged_t *judged;
     const mtls_slot_t *slot;
 
     mtls_peer_enter(peer, r);
     slot = remembered(peer, r, merged);
     judged = slot->judged;
-    memcpy(verdicts, slot->verdicts, sizeof(*verdicts) * (apr_size_t)merged->total);
+    memcpy(copy->verdicts, slot->verdicts, sizeof(*copy->verdicts) * (apr_size_t)merged->total);
+    memcpy(copy->evidences, slot->evidences, sizeof(*copy->evidences) * (apr_size_t)merged->total);
     mtls_peer_leave(peer, r);
-    return finish(r, merged, verdicts, judged);
+    return finish(r, merged, copy, judged);
 }
 
 const mtls_judged_t *mtls_verdict_judge(request_rec *r, const mtls_merged_t *merged)

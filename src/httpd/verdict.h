@@ -15,6 +15,7 @@ typedef struct mtls_decision_t {
     const mtls_rule_t *rule; /* NULL: none was to blame */
     const char *hint;        /* for the log, static; or NULL */
     const char *names;       /* of the policies applied; NULL: none has a name */
+    int which;               /* the policy whose evidence counts */
 } mtls_decision_t;
 
 /* The values of MTLS_VERDICT; compared by address. */
@@ -37,8 +38,6 @@ typedef struct mtls_exports_t {
 typedef struct mtls_judged_t {
     mtls_decision_t decision;
     mtls_evidence_t evidence;
-    const char *detail;                  /* of the chain, for the log; NULL */
-    int openssl_error;                   /* of the chain; X509_V_OK when it is good */
     const char *report;                  /* MTLS_REPORT; NULL: no policy reports */
     int report_refuses;                  /* one of them would have refused */
     const mtls_exports_t *exports;       /* NULL: nobody was verified */
@@ -55,6 +54,10 @@ const mtls_judged_t *mtls_verdict_judge(request_rec *r, const mtls_merged_t *mer
 const apr_array_header_t *mtls_verdict_variables(apr_pool_t *p, const mtls_judged_t *judged,
                                                  const char *verdict, mtls_reason_t reason,
                                                  const apr_array_header_t *env);
+
+/* What `merged` exports of the identity another policy has granted; NULL: nothing. In r->pool. */
+const mtls_exports_t *mtls_verdict_exports(request_rec *r, const mtls_merged_t *merged,
+                                           const mtls_judged_t *judged);
 
 /* The user's name for exactly one value of MTLSUser, else NULL. */
 const char *mtls_verdict_user(apr_pool_t *p, const mtls_user_t *user,

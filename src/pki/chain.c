@@ -3,10 +3,13 @@
 
 #include "pki/chain.h"
 
+#include <apr_hash.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 
+#include "pki/chain_cache.h"
 #include "pki/x509_facts.h"
 #include "policy/limits.h"
 
@@ -18,25 +21,32 @@
 /* Any other refusal is looked at again now and then, so that none outlives its cause for long. */
 #define RETRY_REFUSED apr_time_from_sec(60)
 
-int mtls_chain_contains(const STACK_OF(X509) * certificates, const X509 *x)
+const mtls_chain_t *mtls_chain_copy(apr_pool_t *p, const mtls_chain_t *chain)
 {
-    int i;
+    mtls_chain_t *copy = apr_pmemdup(p, chain, sizeof(*chain));
 
-    for (i = 0; certificates && i < sk_X509_num(certificates); i++) {
-        if (X509_cmp(sk_X509_value(certificates, i), x) == 0)
-            return 1;
-    }
-    return 0;
+    copy->links = apr_pmemdup(p, chain->links, sizeof(*chain->links) * (apr_size_t)chain->n);
+    return copy;
+}
+
+int mtls_chain_equal(const mtls_chain_t *a, const mtls_chain_t *b)
+{
+    return a->trust_store == b->trust_store && a->trust_domains == b->trust_domains &&
+           a->exempt == b->exempt && a->n == b->n &&
+           memcmp(a->links, b->links, sizeof(*a->links) * (apr_size_t)a->n) == 0;
 }
 
 int mtls_trust_store_anchors(const mtls_trust_store_t *store)
 {
     STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(store->certificates);
+    unsigned long flags = X509_VERIFY_PARAM_get_flags(X509_STORE_get0_param(store->certificates));
     int i, anchors = 0;
 
     for (i = 0; i < sk_X509_OBJECT_num(objects); i++) {
         X509 *x = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
-        if (x && X509_NAME_cmp(X509_get_subject_name(x), X509_get_issuer_name(x)) == 0)
+        if (x && (flags & X509_V_FLAG_PARTIAL_CHAIN))
+            anchors++;
+        else if (x && X509_NAME_cmp(X509_get_subject_name(x), X509_get_issuer_name(x)) == 0)
             anchors++;
     }
     return anchors;
@@ -151,7 +161,16 @@ static void sooner_of_crls(apr_time_t *until, X509_STORE_CTX *ctx, X509 *x, apr_
     sk_X509_CRL_pop_free(crls, X509_CRL_free);
 }
 
-static apr_time_t good_until(X509_STORE_CTX *ctx, const STACK_OF(X509) * verified, apr_time_t now)
+static void sooner_of_moments(apr_time_t *until, const apr_array_header_t *moments, apr_time_t now)
+{
+    int i;
+
+    for (i = 0; moments && i < moments->nelts; i++)
+        sooner(until, APR_ARRAY_IDX(moments, i, apr_time_t), now);
+}
+
+static apr_time_t good_until(X509_STORE_CTX *ctx, const mtls_trust_store_t *store,
+                             const STACK_OF(X509) * verified, apr_time_t now)
 {
     unsigned long flags = X509_VERIFY_PARAM_get_flags(X509_STORE_CTX_get0_param(ctx));
     apr_time_t until = MTLS_FOREVER;
@@ -162,11 +181,13 @@ static apr_time_t good_until(X509_STORE_CTX *ctx, const STACK_OF(X509) * verifie
         if (flags & X509_V_FLAG_CRL_CHECK)
             sooner_of_crls(&until, ctx, sk_X509_value(verified, i), now);
     }
+    if (flags & X509_V_FLAG_CRL_CHECK)
+        sooner_of_moments(&until, store->crl_moments, now);
     return until;
 }
 
-static apr_time_t refused_until(mtls_reason_t reason, X509_STORE_CTX *ctx, X509 *leaf,
-                                apr_time_t now)
+static apr_time_t refused_until(mtls_reason_t reason, X509_STORE_CTX *ctx,
+                                const mtls_trust_store_t *store, X509 *leaf, apr_time_t now)
 {
     STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(ctx);
     STACK_OF(X509) *built = X509_STORE_CTX_get0_chain(ctx);
@@ -178,7 +199,74 @@ static apr_time_t refused_until(mtls_reason_t reason, X509_STORE_CTX *ctx, X509 
         sooner_of(&until, sk_X509_value(sent, i), now);
     for (i = 0; built && i < sk_X509_num(built); i++)
         sooner_of(&until, sk_X509_value(built, i), now);
+    sooner_of_moments(&until, store->crl_moments, now);
     return until;
+}
+
+/* ---- revocation ---- */
+
+#define CRL_FLAGS (X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL)
+
+/* What OpenSSL's callbacks need of one verification. */
+typedef struct verification_t {
+    const mtls_trust_store_t *store;
+    unsigned long crl_flags; /* kept back until the signatures are proved */
+    X509_STORE_CTX_verify_fn verify;
+} verification_t;
+
+/* OpenSSL would ask the CRLs first: anybody who writes an issuer's name into a certificate could
+ * then have us work through that issuer's list. */
+static int verify_signatures_first(X509_STORE_CTX *ctx)
+{
+    verification_t *v = X509_STORE_CTX_get_app_data(ctx);
+    X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
+    int verified = v->verify(ctx);
+
+    if (verified != 1 || !v->crl_flags)
+        return verified;
+    if (X509_VERIFY_PARAM_set_flags(param, v->crl_flags) != 1)
+        return 0;
+    return X509_STORE_CTX_get_check_revocation(ctx)(ctx);
+}
+
+static int issued_a_crl(const mtls_trust_store_t *store, const X509_NAME *issuer)
+{
+    STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(store->certificates);
+    int i;
+
+    for (i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+        X509_CRL *crl = X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(objects, i));
+        /* A list with an issuing distribution point may stand for other issuers, too. */
+        if (crl && (X509_NAME_cmp(X509_CRL_get_issuer(crl), issuer) == 0 ||
+                    X509_CRL_get_ext_by_NID(crl, NID_issuing_distribution_point, -1) >= 0))
+            return 1;
+    }
+    return 0;
+}
+
+/* The status of an anchor is no part of its path (RFC 5280 6.1): only a list that names it counts.
+ * With missing-ok an issuer nobody gave a list of is no obstacle; a list that cannot be proved or
+ * has run out is one. */
+static int may_be_unknown(X509_STORE_CTX *ctx, const mtls_trust_store_t *store, int error)
+{
+    const X509 *x = X509_STORE_CTX_get_current_cert(ctx);
+
+    if (reason_of(error, ctx) != MTLS_CRL_UNAVAILABLE)
+        return 0;
+    if (X509_STORE_CTX_get_error_depth(ctx) == sk_X509_num(X509_STORE_CTX_get0_chain(ctx)) - 1)
+        return 1;
+    return error == X509_V_ERR_UNABLE_TO_GET_CRL && store->crl_missing_ok && x &&
+           !issued_a_crl(store, X509_get_issuer_name(x));
+}
+
+static int judge_error(int ok, X509_STORE_CTX *ctx)
+{
+    const verification_t *v = X509_STORE_CTX_get_app_data(ctx); /* none in the path of a CRL */
+
+    if (ok || !v || !may_be_unknown(ctx, v->store, X509_STORE_CTX_get_error(ctx)))
+        return ok;
+    X509_STORE_CTX_set_error(ctx, X509_V_OK);
+    return 1;
 }
 
 /* ---- verification ---- */
@@ -190,12 +278,21 @@ static void refuse(mtls_chain_result_t *result, mtls_reason_t reason, int error,
     result->detail = detail;
 }
 
+static void allow(mtls_chain_result_t *result, const mtls_chain_t *chain, apr_time_t until)
+{
+    result->chain = chain;
+    result->valid_until = until;
+    result->openssl_error = X509_V_OK;
+    result->detail = NULL;
+    result->reason = MTLS_OK;
+}
+
 /* The links of the chain above the leaf; NULL when a certificate cannot be hashed. */
 static const mtls_chain_t *make_chain(apr_pool_t *p, const mtls_trust_store_t *store,
                                       const STACK_OF(X509) * verified)
 {
-    int i, n = sk_X509_num(verified) - 1;
-    mtls_chain_link_t *links = apr_pcalloc(p, sizeof(*links) * (apr_size_t)n);
+    int i, n = verified ? sk_X509_num(verified) - 1 : 0;
+    mtls_chain_link_t *links = apr_pcalloc(p, sizeof(*links) * (apr_size_t)(n + 1));
     mtls_chain_t *chain = apr_pcalloc(p, sizeof(*chain));
 
     for (i = 0; i < n; i++) {
@@ -207,6 +304,7 @@ static const mtls_chain_t *make_chain(apr_pool_t *p, const mtls_trust_store_t *s
     chain->trust_domains = store->domains;
     chain->links = links;
     chain->n = n;
+    chain->exempt = !verified;
     return chain;
 }
 
@@ -222,65 +320,139 @@ static void check_leaf(X509 *leaf, const STACK_OF(X509) * verified, mtls_chain_r
 }
 
 static void verified_chain(apr_pool_t *p, X509_STORE_CTX *ctx, const mtls_trust_store_t *store,
-                           X509 *leaf, apr_time_t now, mtls_chain_result_t *result)
+                           apr_time_t now, mtls_chain_result_t *result)
 {
-    STACK_OF(X509) *verified = X509_STORE_CTX_get1_chain(ctx);
+    const STACK_OF(X509) *verified = X509_STORE_CTX_get0_chain(ctx);
+    const mtls_chain_t *chain = NULL;
 
     result->detail = NULL;
     if (!verified || sk_X509_num(verified) < 1)
         refuse(result, MTLS_INTERNAL_ERROR, X509_V_ERR_UNSPECIFIED, "no chain was built");
     else
-        check_leaf(leaf, verified, result);
-    if (!result->detail && (result->chain = make_chain(p, store, verified)) != NULL) {
-        result->valid_until = good_until(ctx, verified, now);
-        result->openssl_error = X509_V_OK;
-        result->reason = MTLS_OK;
-        result->verified = verified;
-        return;
-    }
-    sk_X509_pop_free(verified, X509_free);
+        check_leaf(X509_STORE_CTX_get0_cert(ctx), verified, result);
+    if (!result->detail && (chain = make_chain(p, store, verified)) != NULL)
+        allow(result, chain, good_until(ctx, store, verified, now));
 }
 
-static int set_parameters(X509_STORE_CTX *ctx, const mtls_trust_store_t *store, apr_time_t now)
+static int set_parameters(X509_STORE_CTX *ctx, verification_t *v, apr_time_t now)
 {
     X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
 
-    if (X509_STORE_CTX_set_default(ctx, "ssl_client") != 1)
+    if (X509_STORE_CTX_set_default(ctx, "ssl_client") != 1 ||
+        X509_STORE_CTX_set_app_data(ctx, v) != 1)
         return 0;
-    X509_VERIFY_PARAM_set_depth(param, store->depth);
+    X509_VERIFY_PARAM_set_depth(param, v->store->depth);
     X509_VERIFY_PARAM_set_auth_level(param, SECURITY_LEVEL);
     X509_VERIFY_PARAM_set_time(param, (time_t)apr_time_sec(now));
+    v->crl_flags = X509_VERIFY_PARAM_get_flags(param) & CRL_FLAGS;
+    v->verify = X509_STORE_CTX_get_verify(ctx);
+    X509_STORE_CTX_set_verify(ctx, verify_signatures_first);
+    X509_STORE_CTX_set_verify_cb(ctx, judge_error);
     return X509_VERIFY_PARAM_clear_flags(param, X509_V_FLAG_NO_CHECK_TIME |
-                                                    X509_V_FLAG_IGNORE_CRITICAL) == 1;
+                                                    X509_V_FLAG_IGNORE_CRITICAL | CRL_FLAGS) == 1;
 }
 
-void mtls_chain_verify(apr_pool_t *p, const mtls_trust_store_t *store, X509 *leaf,
-                       STACK_OF(X509) * untrusted, apr_time_t now, mtls_chain_result_t *result)
+/* Configured intermediates come before those a client sends. NULL: out of memory. */
+static STACK_OF(X509) * helpers_of(const mtls_trust_store_t *store, STACK_OF(X509) * untrusted)
 {
+    int i, configured = store->helpers ? sk_X509_num(store->helpers) : 0;
+    int sent = untrusted ? sk_X509_num(untrusted) : 0;
+    STACK_OF(X509) *helpers = sk_X509_new_reserve(NULL, configured + sent);
+
+    for (i = 0; helpers && i < configured; i++)
+        sk_X509_push(helpers, sk_X509_value(store->helpers, i));
+    for (i = 0; helpers && i < sent; i++)
+        sk_X509_push(helpers, sk_X509_value(untrusted, i));
+    return helpers;
+}
+
+static void verify(apr_pool_t *p, const mtls_trust_store_t *store, X509 *leaf,
+                   STACK_OF(X509) * helpers, mtls_chain_result_t *result)
+{
+    verification_t v = {store, 0, NULL};
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     int error;
 
-    memset(result, 0, sizeof(*result));
-    refuse(result, MTLS_INTERNAL_ERROR, X509_V_ERR_OUT_OF_MEM, "out of memory");
-    result->valid_until = now;
-    if (!ctx || X509_STORE_CTX_init(ctx, store->certificates, leaf, untrusted) != 1 ||
-        !set_parameters(ctx, store, now))
+    if (!ctx || !helpers || X509_STORE_CTX_init(ctx, store->certificates, leaf, helpers) != 1 ||
+        !set_parameters(ctx, &v, result->from))
         goto done;
-    if (untrusted && sk_X509_num(untrusted) > MTLS_MAX_CLIENT_CHAIN + 1) {
-        refuse(result, MTLS_CHAIN_INVALID, X509_V_ERR_CERT_CHAIN_TOO_LONG,
-               "the client sent too many certificates");
-        result->valid_until = MTLS_FOREVER;
-        goto done;
-    }
     if (X509_verify_cert(ctx) == 1 && X509_STORE_CTX_get_error(ctx) == X509_V_OK) {
-        verified_chain(p, ctx, store, leaf, now, result);
+        verified_chain(p, ctx, store, result->from, result);
     } else {
         error = X509_STORE_CTX_get_error(ctx);
         refuse(result, reason_of(error, ctx), error, X509_verify_cert_error_string(error));
     }
     if (result->reason != MTLS_OK)
-        result->valid_until = refused_until(result->reason, ctx, leaf, now);
+        result->valid_until = refused_until(result->reason, ctx, store, leaf, result->from);
 done:
     X509_STORE_CTX_free(ctx);
     ERR_clear_error();
+}
+
+/* ---- what is known already ---- */
+
+static int is_allowed(const mtls_trust_store_t *store, const unsigned char *sha256)
+{
+    return store->allowed &&
+           apr_hash_get((apr_hash_t *)store->allowed, sha256, MTLS_DIGEST_BYTES) != NULL;
+}
+
+/* Everything a result depends on but the store and the time. */
+static int make_key(const unsigned char *leaf_sha256, X509 *leaf, const STACK_OF(X509) * untrusted,
+                    mtls_chain_key_t *key)
+{
+    unsigned char sha256[MTLS_DIGEST_BYTES];
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    int i, ok;
+
+    ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
+         EVP_DigestUpdate(md, leaf_sha256, MTLS_DIGEST_BYTES) == 1;
+    for (i = 0; ok && untrusted && i < sk_X509_num(untrusted); i++) {
+        ok = X509_digest(sk_X509_value(untrusted, i), EVP_sha256(), sha256, NULL) == 1 &&
+             EVP_DigestUpdate(md, sha256, sizeof(sha256)) == 1;
+    }
+    ok = ok && EVP_DigestFinal_ex(md, key->sha256, NULL) == 1;
+    EVP_MD_CTX_free(md);
+    key->issuer = X509_issuer_name_hash(leaf);
+    return ok;
+}
+
+static void verify_once(apr_pool_t *p, const mtls_trust_store_t *store, X509 *leaf,
+                        STACK_OF(X509) * untrusted, const unsigned char *sha256,
+                        mtls_chain_result_t *result)
+{
+    STACK_OF(X509) * helpers;
+    mtls_chain_key_t key;
+    int cached = store->cache && make_key(sha256, leaf, untrusted, &key);
+
+    if (cached && mtls_chain_cache_get(store->cache, &key, result->from, p, result))
+        return;
+    helpers = helpers_of(store, untrusted);
+    verify(p, store, leaf, helpers, result);
+    sk_X509_free(helpers);
+    if (cached)
+        mtls_chain_cache_put(store->cache, &key, result);
+}
+
+void mtls_chain_verify(apr_pool_t *p, const mtls_trust_store_t *store, X509 *leaf,
+                       STACK_OF(X509) * untrusted, apr_time_t now, mtls_chain_result_t *result)
+{
+    unsigned char sha256[MTLS_DIGEST_BYTES];
+    const mtls_chain_t *chain;
+
+    memset(result, 0, sizeof(*result));
+    refuse(result, MTLS_INTERNAL_ERROR, X509_V_ERR_OUT_OF_MEM, "out of memory");
+    result->from = result->valid_until = now;
+    if (X509_digest(leaf, EVP_sha256(), sha256, NULL) != 1)
+        return;
+    if (is_allowed(store, sha256)) {
+        if ((chain = make_chain(p, store, NULL)) != NULL)
+            allow(result, chain, MTLS_FOREVER);
+    } else if (untrusted && sk_X509_num(untrusted) > MTLS_MAX_CLIENT_CHAIN + 1) {
+        refuse(result, MTLS_CHAIN_INVALID, X509_V_ERR_CERT_CHAIN_TOO_LONG,
+               "the client sent too many certificates");
+        result->valid_until = MTLS_FOREVER;
+    } else {
+        verify_once(p, store, leaf, untrusted, sha256, result);
+    }
 }

@@ -7,39 +7,39 @@
 #ifndef MTLS_PKI_CHAIN_H
 #define MTLS_PKI_CHAIN_H
 
+#include <apr_tables.h>
 #include <openssl/x509.h>
 
-#include "policy/facts.h"
+#include "pki/chain_result.h"
 
 /* The default depth of a store: certificates between leaf and anchor. */
 #define MTLS_DEFAULT_VERIFY_DEPTH 10
 
-/* Immutable after start. */
+/* One version of a trust store. Immutable but for its cache. */
 typedef struct mtls_trust_store_t {
-    const char *name;
-    X509_STORE *certificates; /* anchors, intermediates, CRLs and CRL flags; a reference of ours */
+    const char *name;                      /* this and the domains outlive every version */
+    const char *const *domains;            /* SPIFFE trust domains, ended by NULL; may be NULL */
+    X509_STORE *certificates;              /* anchors, CRLs and their flags; a reference of ours */
+    STACK_OF(X509) * helpers;              /* configured intermediates; never trusted; NULL: none */
+    const struct apr_hash_t *allowed;      /* SHA-256 of certificates allowed as they are; NULL */
+    const apr_array_header_t *crl_moments; /* apr_time_t: when a CRL begins or ends; NULL */
     int depth;
-    const char *const *domains; /* SPIFFE trust domains, ended by NULL; may be NULL */
+    int crl_missing_ok;               /* an issuer without any CRL is no obstacle */
+    struct mtls_chain_cache_t *cache; /* NULL: nothing is remembered */
 } mtls_trust_store_t;
-
-typedef struct mtls_chain_result_t {
-    mtls_reason_t reason;      /* MTLS_OK only for a chain that is good in every respect */
-    const char *detail;        /* static text for the log; NULL when good */
-    int openssl_error;         /* X509_V_OK exactly when reason is MTLS_OK */
-    apr_time_t valid_until;    /* from then on the answer must be asked anew */
-    const mtls_chain_t *chain; /* in `p`; only when good */
-    STACK_OF(X509) * verified; /* leaf to anchor; the caller frees it; only when good */
-} mtls_chain_result_t;
 
 /* Verify `leaf` for the client purpose (RFC 5280 6.1, OpenSSL security level 2, every date at
  * `now`). `untrusted` helps to build the chain, may be NULL and is not changed. Any thread. */
 void mtls_chain_verify(apr_pool_t *p, const mtls_trust_store_t *store, X509 *leaf,
                        STACK_OF(X509) * untrusted, apr_time_t now, mtls_chain_result_t *result);
 
-/* Whether `x` (by its bytes) is one of `certificates`; NULL holds none. */
-int mtls_chain_contains(const STACK_OF(X509) * certificates, const X509 *x);
+/* A copy in `p`. */
+const mtls_chain_t *mtls_chain_copy(apr_pool_t *p, const mtls_chain_t *chain);
 
-/* How many self-signed CA certificates a store holds in memory. */
+/* Whether two chains of one leaf are the same. */
+int mtls_chain_equal(const mtls_chain_t *a, const mtls_chain_t *b);
+
+/* How many anchors a store holds in memory: CAs that signed themselves, with partial chains any. */
 int mtls_trust_store_anchors(const mtls_trust_store_t *store);
 
 #endif

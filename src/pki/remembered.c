@@ -4,9 +4,8 @@
 #include "pki/remembered.h"
 
 #include <openssl/err.h>
+#include <openssl/evp.h>
 
-#include "pki/chain.h"
-#include "pki/x509_facts.h"
 #include "policy/limits.h"
 #include "policy/value.h"
 
@@ -90,32 +89,42 @@ static int is_fresh(const mtls_store_t *store, apr_pool_t *p, const char *key,
            memcmp(old + HEADER_BYTES, record + HEADER_BYTES, used - HEADER_BYTES) == 0;
 }
 
-void mtls_remember(const mtls_store_t *store, apr_pool_t *p, const STACK_OF(X509) * verified,
-                   const STACK_OF(X509) * sent, apr_time_t now, apr_time_t valid_until)
+static X509 *sent_link(const STACK_OF(X509) * sent, const mtls_chain_link_t *link)
 {
-    unsigned char leaf[MTLS_DIGEST_BYTES], anchor[MTLS_DIGEST_BYTES], spki[MTLS_DIGEST_BYTES];
+    unsigned char sha256[MTLS_DIGEST_BYTES];
+    int i;
+
+    for (i = 0; i < sk_X509_num(sent); i++) {
+        if (X509_digest(sk_X509_value(sent, i), EVP_sha256(), sha256, NULL) == 1 &&
+            memcmp(sha256, link->sha256, sizeof(sha256)) == 0)
+            return sk_X509_value(sent, i);
+    }
+    return NULL;
+}
+
+void mtls_remember(const mtls_store_t *store, apr_pool_t *p, const unsigned char *leaf_sha256,
+                   const mtls_chain_t *chain, const STACK_OF(X509) * sent, apr_time_t now)
+{
     unsigned char *record = apr_palloc(p, MTLS_MAX_REMEMBERED_BYTES);
-    apr_time_t expires = valid_until - now < KEEP_FOR ? valid_until : now + KEEP_FOR;
     unsigned int used = HEADER_BYTES;
     const char *key;
-    int i, last = sk_X509_num(verified) - 1, kept = 0;
+    X509 *x;
+    int i, kept = 0;
 
     write_header(record, now);
-    for (i = 1; i < last; i++) {
-        if (!mtls_chain_contains(sent, sk_X509_value(verified, i)))
+    for (i = 0; i < chain->n - 1; i++) {
+        if ((x = sent_link(sent, &chain->links[i])) == NULL)
             continue;
-        if (++kept > MTLS_MAX_REMEMBERED_CERTIFICATES ||
-            !append(record, &used, sk_X509_value(verified, i)))
+        if (++kept > MTLS_MAX_REMEMBERED_CERTIFICATES || !append(record, &used, x))
             return;
     }
-    if (!kept || !mtls_x509_digests(sk_X509_value(verified, 0), leaf, spki) ||
-        !mtls_x509_digests(sk_X509_value(verified, last), anchor, spki))
+    if (!kept)
         return;
-    key = leaf_key(p, leaf);
+    key = leaf_key(p, leaf_sha256);
     if (is_fresh(store, p, key, record, used, now))
         return;
-    take_place(store, p, anchor, leaf, expires);
-    store->put(store->baton, key, record, used, expires);
+    take_place(store, p, chain->links[chain->n - 1].sha256, leaf_sha256, now + KEEP_FOR);
+    store->put(store->baton, key, record, used, now + KEEP_FOR);
 }
 
 static X509 *read_certificate(const unsigned char **at, const unsigned char *end)

@@ -23,9 +23,9 @@ typedef struct mtls_store_t {
     void (*remove)(void *baton, const char *key);
 } mtls_store_t;
 
-/* Remember those of `verified` (leaf to anchor) that only the client sent, when there are any. */
-void mtls_remember(const mtls_store_t *store, apr_pool_t *p, const STACK_OF(X509) * verified,
-                   const STACK_OF(X509) * sent, apr_time_t now, apr_time_t valid_until);
+/* Remember those of the leaf's verified chain that the client sent, when there are any. */
+void mtls_remember(const mtls_store_t *store, apr_pool_t *p, const unsigned char *leaf_sha256,
+                   const mtls_chain_t *chain, const STACK_OF(X509) * sent, apr_time_t now);
 
 /* What is remembered for the leaf with this SHA-256; the caller frees it. NULL: nothing. */
 STACK_OF(X509) * mtls_recall(const mtls_store_t *store, apr_pool_t *p, const unsigned char *sha256);

@@ -151,6 +151,12 @@ static mtls_san_type_t san_type(mtls_source_t source)
     return (mtls_san_type_t)(source - MTLS_SOURCE_SAN_DNS + MTLS_SAN_DNS);
 }
 
+/* What a certificate that is allowed as it is says of its issuer, nobody has signed. */
+static int issuer_is_proved(const mtls_evidence_t *e)
+{
+    return !e->chain || !e->chain->exempt;
+}
+
 int mtls_attribute_count(const mtls_attribute_t *a, const mtls_evidence_t *e)
 {
     const mtls_facts_t *f = e->facts;
@@ -160,11 +166,11 @@ int mtls_attribute_count(const mtls_attribute_t *a, const mtls_evidence_t *e)
     case MTLS_SOURCE_SUBJECT_ATTRIBUTE:
         return count_name(&f->subject, a->oid);
     case MTLS_SOURCE_ISSUER_ATTRIBUTE:
-        return count_name(&f->issuer, a->oid);
+        return issuer_is_proved(e) ? count_name(&f->issuer, a->oid) : 0;
     case MTLS_SOURCE_SUBJECT:
         return f->subject.n > 0;
     case MTLS_SOURCE_ISSUER:
-        return f->issuer.n > 0;
+        return issuer_is_proved(e) && f->issuer.n > 0;
     case MTLS_SOURCE_ISSUER_CERT:
     case MTLS_SOURCE_ISSUER_SPKI:
     case MTLS_SOURCE_ANCHOR_CERT:

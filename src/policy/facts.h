@@ -88,6 +88,7 @@ typedef struct mtls_chain_t {
     const char *const *trust_domains; /* SPIFFE domains of that store, ended by NULL; may be NULL */
     const mtls_chain_link_t *links;
     int n;
+    int exempt; /* the store allows exactly this certificate; n is 0 */
 } mtls_chain_t;
 
 /* Everything a policy is judged by. Zeroed memory is the evidence of nobody. */
@@ -97,6 +98,8 @@ typedef struct mtls_evidence_t {
     const mtls_facts_t *facts; /* NULL: none, or malformed */
     mtls_reason_t chain_reason;
     const mtls_chain_t *chain; /* set only when chain_reason is MTLS_OK */
+    const char *chain_detail;  /* static text for the log; NULL: none */
+    int chain_error;           /* OpenSSL's of the chain; 0: it is good, or none was presented */
     apr_time_t valid_until;    /* until when chain_reason holds */
 } mtls_evidence_t;
 

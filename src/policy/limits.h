@@ -24,10 +24,24 @@
 /* Leaves remembered for one anchor, so that one CA's clients cannot push out another's. */
 #define MTLS_REMEMBERED_PER_ANCHOR 256
 
+/* Results of verified chains a child keeps for one version of a trust store: so many places for
+ * issuers, each with so many leaves; some 400 bytes a leaf. */
+#define MTLS_CHAIN_CACHE_ISSUERS    15
+#define MTLS_CHAIN_CACHE_PER_ISSUER 1024
+
+/* Files: lists, certificates, CRLs. */
+#define MTLS_MAX_FILE_BYTES (256u * 1024 * 1024)
+
+/* Trust stores. */
+#define MTLS_MAX_VERIFY_DEPTH       16
+#define MTLS_MAX_STORE_FILES        4096
+#define MTLS_MAX_STORE_CERTIFICATES 16384
+/* Names of CAs a certificate request can carry are counted in two bytes (RFC 8446 4.2.4). */
+#define MTLS_MAX_ADVERTISED_BYTES 60000
+
 /* Rules. */
 #define MTLS_MAX_RULE_DEPTH    8
 #define MTLS_MAX_RULE_BYTES    (64 * 1024)
-#define MTLS_MAX_LIST_BYTES    (256u * 1024 * 1024)
 #define MTLS_MAX_LIST_LINE     8192
 #define MTLS_MAX_PATTERN_LINES 1000
 

@@ -33,8 +33,7 @@ struct mtls_matcher_t {
     pcre2_code *regex;
     pcre2_match_context *few;  /* for nothing */
     pcre2_match_context *most; /* out of the budget */
-    const mtls_value_list_t *list;
-    const apr_array_header_t *patterns; /* of mtls_matcher_t * */
+    mtls_live_t *live;         /* FORM_LIST: mtls_value_list_t; FORM_PATTERNS: mtls_matcher_t * */
 };
 
 /* ---- regular expressions ---- */
@@ -184,44 +183,70 @@ static const char *parse_glob(mtls_parse_env_t *env, mtls_kind_t kind, const cha
 
 /* ---- lists ---- */
 
+/* What a load function needs to read a file once more. */
+typedef struct file_t {
+    const char *path;
+    mtls_matcher_spec_t spec;
+} file_t;
+
 typedef struct list_reader_t {
     mtls_parse_env_t *env;
-    mtls_kind_t kind;
+    mtls_matcher_spec_t spec;
     mtls_value_list_t *list;
     apr_array_header_t *patterns;
 } list_reader_t;
 
-static const char *add_value(void *baton, const char *line)
+static const char *add_value(void *baton, apr_pool_t *scratch, const char *line)
 {
     list_reader_t *in = baton;
     mtls_span_t value;
-    const char *error = mtls_value_parse(in->env->p, in->kind, line, in->env->oid_of, &value, NULL);
+    const char *error =
+        mtls_value_parse(scratch, in->spec.kind, line, in->env->oid_of, &value, NULL);
 
-    if (error)
-        return apr_psprintf(in->env->p, "\"%s\": %s", line, error);
-    mtls_value_list_add(in->list, value);
-    return NULL;
+    if (!error)
+        error = mtls_value_list_add(in->list, value);
+    return error ? apr_psprintf(scratch, "\"%s\": %s", line, error) : NULL;
 }
 
-static const char *parse_list(mtls_parse_env_t *env, mtls_kind_t kind, const char *path,
-                              mtls_matcher_t *m, int *empty)
+/* A file of comments alone was emptied on purpose, one of nothing at all was not. */
+static const char *check_length(const mtls_parse_env_t *env, mtls_span_t text)
 {
-    list_reader_t in = {env, kind, mtls_value_list_make(env->p, kind), NULL};
-    apr_size_t len = 0;
-    char *text = NULL;
-    const char *error = env->read_file(env, path, &text, &len);
+    return env->again && text.len == 0 ? "is empty" : NULL;
+}
+
+static const char *check_count(const mtls_parse_env_t *env, const file_t *file, int count)
+{
+    return env->before && count == 0 && !file->spec.may_become_empty ? "holds no value" : NULL;
+}
+
+static const char *read_lines(mtls_parse_env_t *env, const file_t *file, mtls_line_fn fn,
+                              list_reader_t *in)
+{
+    mtls_span_t text = {"", 0};
+    const char *error = env->read_file(env, file->path, &text);
 
     if (error)
         return error;
-    if ((error = mtls_lines_walk(env->p, text, len, add_value, &in)) != NULL)
-        return apr_psprintf(env->p, "%s %s", path, error);
-    m->form = FORM_LIST;
-    m->list = in.list;
-    *empty = mtls_value_list_count(in.list) == 0;
-    return NULL;
+    if ((error = check_length(env, text)) == NULL)
+        error = mtls_lines_walk(env->p, text.data, text.len, fn, in);
+    if (!error)
+        error = check_count(env, file,
+                            in->list ? mtls_value_list_count(in->list) : in->patterns->nelts);
+    return error ? apr_psprintf(env->p, "%s %s", file->path, error) : NULL;
 }
 
-static const char *add_pattern(void *baton, const char *line)
+static const char *load_list(mtls_parse_env_t *env, const void *what, const void **data)
+{
+    const file_t *file = what;
+    list_reader_t in = {env, file->spec, mtls_value_list_make(env->p, file->spec.kind), NULL};
+    const char *error = read_lines(env, file, add_value, &in);
+
+    mtls_value_list_seal(in.list);
+    *data = in.list;
+    return error;
+}
+
+static const char *add_pattern(void *baton, apr_pool_t *scratch, const char *line)
 {
     list_reader_t *in = baton;
     mtls_matcher_t *m = NULL;
@@ -231,32 +256,80 @@ static const char *add_pattern(void *baton, const char *line)
     if (strncmp(line, "patterns:", 9) == 0)
         return "a patterns: file cannot name another one";
     if (in->patterns->nelts >= MTLS_MAX_PATTERN_LINES)
-        return apr_psprintf(in->env->p, "more than %d patterns; use file: for exact values",
+        return apr_psprintf(scratch, "more than %d patterns; use file: for exact values",
                             MTLS_MAX_PATTERN_LINES);
-    error = mtls_matcher_parse(in->env, in->kind, line, &m, &empty);
+    error = mtls_matcher_parse(in->env, in->spec, apr_pstrdup(in->env->p, line), &m, &empty);
     if (error)
-        return apr_psprintf(in->env->p, "\"%s\": %s", line, error);
+        return apr_psprintf(scratch, "\"%s\": %s", line, error);
     if (!empty)
         APR_ARRAY_PUSH(in->patterns, mtls_matcher_t *) = m;
     return NULL;
 }
 
-static const char *parse_patterns(mtls_parse_env_t *env, mtls_kind_t kind, const char *path,
-                                  mtls_matcher_t *m, int *empty)
+/* Files that the lines name are part of this load. */
+static const char *load_patterns(mtls_parse_env_t *env, const void *what, const void **data)
 {
-    list_reader_t in = {env, kind, NULL, apr_array_make(env->p, 16, sizeof(mtls_matcher_t *))};
-    apr_size_t len = 0;
-    char *text = NULL;
-    const char *error = env->read_file(env, path, &text, &len);
+    const file_t *file = what;
+    mtls_parse_env_t inner = *env;
+    list_reader_t in = {&inner, file->spec, NULL,
+                        apr_array_make(env->p, 16, sizeof(mtls_matcher_t *))};
 
-    if (error)
+    inner.watch = NULL;
+    *data = in.patterns;
+    return read_lines(env, file, add_pattern, &in);
+}
+
+static const char *load_certificates(mtls_parse_env_t *env, const void *what, const void **data)
+{
+    const file_t *file = what;
+    apr_array_header_t *digests = apr_array_make(env->p, 4, sizeof(mtls_span_t));
+    mtls_value_list_t *list = mtls_value_list_make(env->p, MTLS_KIND_CERTIFICATE);
+    const char *error = env->read_certificates(env, file->path, digests);
+    int i;
+
+    for (i = 0; i < digests->nelts && !error; i++)
+        error = mtls_value_list_add(list, APR_ARRAY_IDX(digests, i, mtls_span_t));
+    mtls_value_list_seal(list);
+    *data = list;
+    return error;
+}
+
+static const char *load_or_watch(mtls_parse_env_t *env, mtls_load_fn load, const file_t *file,
+                                 mtls_live_t **live)
+{
+    const void *data = NULL;
+    const char *error;
+
+    if (env->watch)
+        return env->watch(env, load, file, live);
+    if ((error = load(env, file, &data)) != NULL)
         return error;
-    if ((error = mtls_lines_walk(env->p, text, len, add_pattern, &in)) != NULL)
-        return apr_psprintf(env->p, "%s %s", path, error);
-    m->form = FORM_PATTERNS;
-    m->patterns = in.patterns;
-    *empty = in.patterns->nelts == 0;
-    return NULL;
+    *live = mtls_live_fixed(env->p, data);
+    return *live ? NULL : "out of memory";
+}
+
+static int is_empty(const mtls_matcher_t *m)
+{
+    const mtls_version_t *version = mtls_live_take(m->live);
+    int count = 0;
+
+    if (version && m->form == FORM_LIST)
+        count = mtls_value_list_count(version->data);
+    else if (version)
+        count = ((const apr_array_header_t *)version->data)->nelts;
+    mtls_live_give_back(m->live, version);
+    return count == 0;
+}
+
+static const char *parse_file(mtls_parse_env_t *env, mtls_load_fn load, const char *path,
+                              mtls_matcher_spec_t spec, mtls_matcher_t *m)
+{
+    file_t *file = apr_pcalloc(env->p, sizeof(*file));
+
+    file->path = path;
+    file->spec = spec;
+    m->form = load == load_patterns ? FORM_PATTERNS : FORM_LIST;
+    return load_or_watch(env, load, file, &m->live);
 }
 
 /* ---- the other kinds ---- */
@@ -279,27 +352,15 @@ static const char *parse_spiffe(mtls_parse_env_t *env, const char *text, mtls_ma
     return error;
 }
 
-static const char *parse_certificates(mtls_parse_env_t *env, const char *path, mtls_matcher_t *m)
-{
-    apr_array_header_t *digests = apr_array_make(env->p, 4, sizeof(mtls_span_t));
-    mtls_value_list_t *list = mtls_value_list_make(env->p, MTLS_KIND_CERTIFICATE);
-    const char *error = env->read_certificates(env, path, digests);
-    int i;
-
-    for (i = 0; i < digests->nelts; i++)
-        mtls_value_list_add(list, APR_ARRAY_IDX(digests, i, mtls_span_t));
-    m->form = FORM_LIST;
-    m->list = list;
-    return error;
-}
-
-static const char *parse_exact(mtls_parse_env_t *env, mtls_kind_t kind, const char *text,
+static const char *parse_exact(mtls_parse_env_t *env, mtls_matcher_spec_t spec, const char *text,
                                mtls_matcher_t *m)
 {
+    mtls_kind_t kind = spec.kind;
+
     if (kind == MTLS_KIND_SPIFFE)
         return parse_spiffe(env, text, m);
     if (kind == MTLS_KIND_CERTIFICATE)
-        return parse_certificates(env, text, m);
+        return parse_file(env, load_certificates, text, spec, m);
     m->form = kind == MTLS_KIND_IP ? FORM_NETWORK : FORM_EXACT;
     return mtls_value_parse(env->p, kind, text, env->oid_of, &m->text, &m->reversed);
 }
@@ -313,35 +374,38 @@ static const struct {
     {"glob:", parse_glob}, {"regex:", parse_regex},
 };
 
-static const char *parse_form(mtls_parse_env_t *env, mtls_kind_t kind, const char *text,
-                              mtls_matcher_t *m, int *empty)
+static const char *parse_form(mtls_parse_env_t *env, mtls_matcher_spec_t spec, const char *text,
+                              mtls_matcher_t *m)
 {
     apr_size_t i;
 
     if (strncmp(text, "eq:", 3) == 0)
-        return parse_exact(env, kind, text + 3, m);
-    if (kind != MTLS_KIND_CERTIFICATE && strncmp(text, "file:", 5) == 0)
-        return parse_list(env, kind, text + 5, m, empty);
-    if (kind != MTLS_KIND_CERTIFICATE && strncmp(text, "patterns:", 9) == 0)
-        return parse_patterns(env, kind, text + 9, m, empty);
+        return parse_exact(env, spec, text + 3, m);
+    if (spec.kind != MTLS_KIND_CERTIFICATE && strncmp(text, "file:", 5) == 0)
+        return parse_file(env, load_list, text + 5, spec, m);
+    if (spec.kind != MTLS_KIND_CERTIFICATE && strncmp(text, "patterns:", 9) == 0)
+        return parse_file(env, load_patterns, text + 9, spec, m);
     for (i = 0; i < sizeof(text_forms) / sizeof(text_forms[0]); i++) {
         apr_size_t n = strlen(text_forms[i].name);
         if (strncmp(text, text_forms[i].name, n) != 0)
             continue;
-        if (!mtls_kind_is_text(kind))
+        if (!mtls_kind_is_text(spec.kind))
             return apr_psprintf(env->p, "this attribute is compared exactly and takes no %s",
                                 text_forms[i].name);
-        return text_forms[i].parse(env, kind, text + n, m);
+        return text_forms[i].parse(env, spec.kind, text + n, m);
     }
-    return parse_exact(env, kind, text, m);
+    return parse_exact(env, spec, text, m);
 }
 
-const char *mtls_matcher_parse(mtls_parse_env_t *env, mtls_kind_t kind, const char *text,
+const char *mtls_matcher_parse(mtls_parse_env_t *env, mtls_matcher_spec_t spec, const char *text,
                                mtls_matcher_t **matcher, int *empty)
 {
+    const char *error;
+
     *matcher = apr_pcalloc(env->p, sizeof(**matcher));
-    *empty = 0;
-    return parse_form(env, kind, text, *matcher, empty);
+    error = parse_form(env, spec, text, *matcher);
+    *empty = !error && (*matcher)->live && is_empty(*matcher);
+    return error;
 }
 
 /* ---- testing ---- */
@@ -376,13 +440,13 @@ static int below_path(mtls_span_t parent, mtls_span_t id, int one_segment)
     return !one_segment || !memchr(id.data + parent.len, '/', id.len - parent.len);
 }
 
-static mtls_match_t test_patterns(const mtls_matcher_t *m, mtls_span_t value, int *steps)
+static mtls_match_t test_patterns(const apr_array_header_t *patterns, mtls_span_t value, int *steps)
 {
     mtls_match_t found = MTLS_MATCHED_NO;
     int i;
 
-    for (i = 0; i < m->patterns->nelts; i++) {
-        switch (mtls_matcher_test(APR_ARRAY_IDX(m->patterns, i, mtls_matcher_t *), value, steps)) {
+    for (i = 0; i < patterns->nelts; i++) {
+        switch (mtls_matcher_test(APR_ARRAY_IDX(patterns, i, mtls_matcher_t *), value, steps)) {
         case MTLS_MATCHED_YES:
             return MTLS_MATCHED_YES;
         case MTLS_MATCHED_NO:
@@ -415,6 +479,20 @@ static mtls_match_t test_glob(const mtls_matcher_t *m, mtls_span_t value, int *s
     }
 }
 
+/* The version in force stays while it is looked at. */
+static mtls_match_t test_live(const mtls_matcher_t *m, mtls_span_t value, int *steps)
+{
+    const mtls_version_t *version = mtls_live_take(m->live);
+    mtls_match_t found = MTLS_MATCHED_UNKNOWN;
+
+    if (version && m->form == FORM_PATTERNS)
+        found = test_patterns(version->data, value, steps);
+    else if (version)
+        found = answer(mtls_value_list_has(version->data, value));
+    mtls_live_give_back(m->live, version);
+    return found;
+}
+
 int mtls_matcher_is_pattern(const mtls_matcher_t *m)
 {
     return m->form == FORM_REGEX || m->form == FORM_GLOB || m->form == FORM_PATTERNS;
@@ -442,9 +520,8 @@ mtls_match_t mtls_matcher_test(const mtls_matcher_t *m, mtls_span_t value, int *
     case FORM_SPIFFE_DESCENDANTS:
         return answer(below_path(m->text, value, 0));
     case FORM_LIST:
-        return answer(mtls_value_list_has(m->list, value));
     case FORM_PATTERNS:
-        return test_patterns(m, value, steps);
+        return test_live(m, value, steps);
     default:
         return MTLS_MATCHED_UNKNOWN;
     }

@@ -17,10 +17,16 @@ typedef enum mtls_match_t {
     MTLS_MATCHED_YES
 } mtls_match_t;
 
-/* Parse one VALUE (exact, or eqi: prefix: suffix: glob: regex: file: patterns: eq:) for values of
- * `kind`. `empty` is set to 1 when it is a list without values. NULL or what is wrong, in env->p.
- */
-const char *mtls_matcher_parse(mtls_parse_env_t *env, mtls_kind_t kind, const char *text,
+/* What the values are, and whether a list of none may take the place of one that had some. */
+typedef struct mtls_matcher_spec_t {
+    mtls_kind_t kind;
+    int may_become_empty;
+} mtls_matcher_spec_t;
+
+/* Parse one VALUE (exact, or eqi: prefix: suffix: glob: regex: file: patterns: eq:). `empty` is set
+ * to 1 when it is a list without values. `text` must live as long as env->p. NULL or what is wrong,
+ * in env->p. */
+const char *mtls_matcher_parse(mtls_parse_env_t *env, mtls_matcher_spec_t spec, const char *text,
                                mtls_matcher_t **matcher, int *empty);
 
 /* `value` as it stands in the certificate's facts, folded (mtls_value_fold). `steps` is the budget

@@ -9,23 +9,46 @@
 
 #include <apr_tables.h>
 
+#include "policy/live.h"
 #include "policy/name.h"
 
 typedef struct mtls_parse_env_t mtls_parse_env_t;
+
+/* Read what `what` describes into `data`, in env->p. Called once while the configuration is read,
+ * and again whenever a file it has read has changed. NULL or what is wrong, in env->p. */
+typedef const char *(*mtls_load_fn)(mtls_parse_env_t *env, const void *what, const void **data);
 
 struct mtls_parse_env_t {
     apr_pool_t *p;     /* what is parsed lives here */
     const char *where; /* "file:line" of the directive */
     void *baton;       /* of the functions below */
     mtls_oid_lookup_t oid_of;
-    /* A whole list file, writable and ended by NUL, in p. NULL or what is wrong. */
-    const char *(*read_file)(mtls_parse_env_t *env, const char *path, char **text, apr_size_t *len);
+    /* A whole file, which lasts until the load function returns. NULL or what is wrong. */
+    const char *(*read_file)(mtls_parse_env_t *env, const char *path, mtls_span_t *text);
     /* Push the SHA-256 (mtls_span_t, MTLS_DIGEST_BYTES) of each certificate of a PEM file. */
     const char *(*read_certificates)(mtls_parse_env_t *env, const char *path,
                                      apr_array_header_t *digests);
     /* Compile an httpd expression. NULL where expressions cannot be had. */
     const char *(*compile_expr)(mtls_parse_env_t *env, const char *text, const void **expr);
     void (*warn)(mtls_parse_env_t *env, const char *text);
+    /* Load now, and again when a file changes. `what` must live as long as `live`, which does as
+     * long as env->p. NULL where that is part of a larger load already. */
+    const char *(*watch)(mtls_parse_env_t *env, mtls_load_fn load, const void *what,
+                         mtls_live_t **live);
+
+    /* Of a load function: */
+    int again; /* the server has run before: a file of nothing at all was cut off */
+    /* The data in force, which stays if this load fails; NULL: none. */
+    const void *before;
+    /* The files a name or a pattern stands for (const char *), in order. NULL or what is wrong. */
+    const char *(*expand)(mtls_parse_env_t *env, const char *pattern, apr_array_header_t *paths);
+    /* Whether a file has to be read, or is as it was when it was last read. */
+    int (*changed)(mtls_parse_env_t *env, const char *path);
+    /* Tell how a file was found: NULL, or why its last good version stays in force. */
+    void (*found)(mtls_parse_env_t *env, const char *path, const char *error);
+    /* The text of a file's last good version before this process's configuration was read anew. 0:
+     * there is none. */
+    int (*last_good)(mtls_parse_env_t *env, const char *path, mtls_span_t *text);
 };
 
 #endif

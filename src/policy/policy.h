@@ -8,9 +8,13 @@
 
 #include "policy/rule.h"
 
+struct mtls_trust_t;
+
 typedef struct mtls_policy_t {
-    const char *name;          /* NULL: what sections say directly */
-    apr_array_header_t *rules; /* const mtls_rule_t *, in the order of configuration */
+    const char *name;                 /* NULL: what sections say directly */
+    const struct mtls_trust_t *trust; /* whose anchors count, for the layers above; NULL: the
+                                         virtual host's */
+    apr_array_header_t *rules;        /* const mtls_rule_t *, in the order of configuration */
     int depends_on_request;
 } mtls_policy_t;
 

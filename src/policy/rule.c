@@ -69,6 +69,7 @@ static const char *parse_measure(mtls_parse_env_t *env, mtls_rule_t *rule, const
 static const char *parse_value(mtls_parse_env_t *env, mtls_rule_t *rule, const char *text,
                                int *all_empty)
 {
+    mtls_matcher_spec_t spec = {rule->attribute.kind, rule->negated};
     mtls_matcher_t *matcher = NULL;
     const char *error;
     int empty = 0;
@@ -77,7 +78,7 @@ static const char *parse_value(mtls_parse_env_t *env, mtls_rule_t *rule, const c
     if (rule->attribute.kind == MTLS_KIND_KEY || rule->attribute.kind == MTLS_KIND_DURATION) {
         error = parse_measure(env, rule, text);
     } else {
-        error = mtls_matcher_parse(env, rule->attribute.kind, text, &matcher, &empty);
+        error = mtls_matcher_parse(env, spec, text, &matcher, &empty);
         APR_ARRAY_PUSH(rule->matchers, mtls_matcher_t *) = matcher;
         rule->has_pattern |= mtls_matcher_is_pattern(matcher);
     }

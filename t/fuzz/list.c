@@ -23,17 +23,17 @@ typedef struct reader_t {
     apr_array_header_t *values;
 } reader_t;
 
-static const char *add(void *baton, const char *line)
+static const char *add(void *baton, apr_pool_t *scratch, const char *line)
 {
     reader_t *in = baton;
     mtls_span_t value = {NULL, 0};
-    const char *error = mtls_value_parse(in->p, in->kind, line, world_oid, &value, NULL);
+    const char *error = mtls_value_parse(scratch, in->kind, line, world_oid, &value, NULL);
 
     CHECK(*line && *line != '#' && !strchr(line, '\n'));
     if (error)
         return error;
-    mtls_value_list_add(in->list, value);
-    APR_ARRAY_PUSH(in->values, mtls_span_t) = value;
+    CHECK(mtls_value_list_add(in->list, value) == NULL);
+    APR_ARRAY_PUSH(in->values, mtls_span_t) = mtls_span_copy(in->p, value);
     return NULL;
 }
 
@@ -49,7 +49,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         in.list = mtls_value_list_make(p, in.kind);
         text = apr_pstrmemdup(p, (const char *)data + 1, size - 1);
         (void)mtls_lines_walk(p, text, size - 1, add, &in);
+        CHECK(memcmp(text, data + 1, size - 1) == 0);
         CHECK(mtls_value_list_count(in.list) <= in.values->nelts);
+        if (data[0] & 128)
+            mtls_value_list_seal(in.list);
         for (i = 0; i < in.values->nelts; i++) {
             mtls_span_t value = APR_ARRAY_IDX(in.values, i, mtls_span_t);
             if (in.kind == MTLS_KIND_IP) /* a network holds its own first address */

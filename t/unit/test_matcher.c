@@ -226,7 +226,8 @@ static mtls_matcher_t *parse(mtls_kind_t kind, const char *pattern, const char *
     world_t *world = apr_palloc(pool, sizeof(*world));
 
     world_init(world, pool, files);
-    *error = mtls_matcher_parse(&world->env, kind, pattern, &matcher, empty);
+    *error =
+        mtls_matcher_parse(&world->env, (mtls_matcher_spec_t){kind, 0}, pattern, &matcher, empty);
     return matcher;
 }
 

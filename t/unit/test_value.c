@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The mod_mtls_policy authors */
 
-/* policy/value, policy/value_list and policy/measure: text into the form in which it is compared.
- */
+/* policy/value and policy/measure: text into the form in which it is compared. */
 
 #include "suite.h"
 
-#include <stdlib.h>
-
-#include "policy/limits.h"
 #include "policy/measure.h"
-#include "policy/value_list.h"
+#include "policy/value.h"
 
 #define HEX64  "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define BASE64 "ABEiM0RVZneImaq7zN3u/wARIjNEVWZ3iJmqu8zd7v8="
@@ -147,156 +143,6 @@ static void network_masks_every_prefix_length(void **state)
             set += ((unsigned char)out[2 + i / 8] >> (7 - i % 8)) & 1;
         assert_int_equal(set, bits);
     }
-}
-
-/* ---- lines of list files ---- */
-
-#define LINES(text) text, sizeof(text) - 1
-
-static const struct lines_row {
-    const char *name;
-    const char *text;
-    apr_size_t len;
-    const char *joined; /* lines with "|" behind each */
-    const char *words;
-} line_files[] = {
-    {"LF", LINES("a\nb\n"), "a|b|", NULL},
-    {"last line without LF", LINES("a\nb"), "a|b|", NULL},
-    {"CRLF", LINES("a\r\nb\r\n"), "a|b|", NULL},
-    {"CR at the very end", LINES("a\r"), "a|", NULL},
-    {"empty file", LINES(""), "", NULL},
-    {"only line ends", LINES("\n\r\n\n"), "", NULL},
-    {"surrounding blanks", LINES("  a b\t \n\tc\r\n"), "a b|c|", NULL},
-    {"comments", LINES("# x\n  # y\na#b\n#\n"), "a#b|", NULL},
-    {"one byte", LINES("a"), "a|", NULL},
-    {"byte order mark",
-     LINES("\xef\xbb\xbf"
-           "a\n"),
-     NULL, "line 1|byte order mark"},
-    {"part of a byte order mark is text", LINES("\xef\xbb\n"), "\xef\xbb|", NULL},
-    {"NUL", LINES("a\0b\n"), NULL, "NUL"},
-    {"NUL at the end", LINES("a\n\0"), NULL, "NUL"},
-    {"a wrong line is named by its number", LINES("a\n\n#\nbad\n"), NULL, "line 4: refused"},
-};
-
-static const char *join_line(void *baton, const char *line)
-{
-    const char **joined = baton;
-
-    if (strcmp(line, "bad") == 0)
-        return "refused";
-    *joined = apr_pstrcat(pool, *joined, line, "|", NULL);
-    return NULL;
-}
-
-/* The text in memory that ends where the file ends, but for its NUL. */
-static const char *walk(const char *text, apr_size_t len, const char **joined)
-{
-    char *copy = malloc(len + 1);
-    const char *error;
-
-    memcpy(copy, text, len);
-    copy[len] = '\0';
-    *joined = "";
-    error = mtls_lines_walk(pool, copy, len, join_line, joined);
-    free(copy);
-    return error;
-}
-
-static void lines_case(void **state)
-{
-    const struct lines_row *row = *state;
-    const char *joined;
-
-    assert_message(walk(row->text, row->len, &joined), row->words);
-    if (row->joined)
-        assert_string_equal(joined, row->joined);
-}
-
-static void a_line_may_be_as_long_as_the_limit_and_no_longer(void **state)
-{
-    char *text = apr_palloc(pool, MTLS_MAX_LIST_LINE + 3);
-    const char *joined;
-
-    (void)state;
-    memset(text, 'a', MTLS_MAX_LIST_LINE + 1);
-    text[MTLS_MAX_LIST_LINE] = '\n';
-    assert_message(walk(text, MTLS_MAX_LIST_LINE + 1, &joined), NULL);
-    assert_int_equal(strlen(joined), MTLS_MAX_LIST_LINE + 1);
-    text[MTLS_MAX_LIST_LINE] = 'a';
-    text[MTLS_MAX_LIST_LINE + 1] = '\n';
-    assert_message(walk(text, MTLS_MAX_LIST_LINE + 2, &joined), "line 1|longer");
-}
-
-/* ---- lists ---- */
-
-static mtls_value_list_t *list_of(mtls_kind_t kind, const char *const *texts)
-{
-    mtls_value_list_t *list = mtls_value_list_make(pool, kind);
-    mtls_span_t value;
-
-    for (; *texts; texts++) {
-        assert_message(mtls_value_parse(pool, kind, *texts, world_oid, &value, NULL), NULL);
-        mtls_value_list_add(list, value);
-    }
-    return list;
-}
-
-static void list_finds_whole_values_only(void **state)
-{
-    static const char *const texts[] = {"alpha", "beta", "alpha", NULL};
-    mtls_value_list_t *list = list_of(MTLS_KIND_TEXT, texts);
-
-    (void)state;
-    assert_int_equal(mtls_value_list_count(list), 2);
-    assert_true(mtls_value_list_has(list, mtls_span_of("beta")));
-    assert_false(mtls_value_list_has(list, mtls_span_of("bet")));
-    assert_false(mtls_value_list_has(list, mtls_span_of("betaa")));
-    assert_false(mtls_value_list_has(list, mtls_span_of("Beta")));
-    assert_false(mtls_value_list_has(list, mtls_span("beta\0", 5)));
-    assert_false(mtls_value_list_has(list, mtls_span_of("")));
-}
-
-static void list_of_networks_finds_addresses(void **state)
-{
-    static const char *const texts[] = {"192.0.2.0/25", "198.51.100.7", "2001:db8::/33", NULL};
-    mtls_value_list_t *list = list_of(MTLS_KIND_IP, texts);
-
-    (void)state;
-    assert_true(mtls_value_list_has(list, mtls_span("\xc0\x00\x02\x7f", 4)));
-    assert_false(mtls_value_list_has(list, mtls_span("\xc0\x00\x02\x80", 4)));
-    assert_true(mtls_value_list_has(list, mtls_span("\xc6\x33\x64\x07", 4)));
-    assert_false(mtls_value_list_has(list, mtls_span("\xc6\x33\x64\x08", 4)));
-    assert_true(
-        mtls_value_list_has(list, mtls_span("\x20\x01\x0d\xb8\x7f\0\0\0\0\0\0\0\0\0\0\1", 16)));
-    assert_false(
-        mtls_value_list_has(list, mtls_span("\x20\x01\x0d\xb8\x80\0\0\0\0\0\0\0\0\0\0\1", 16)));
-}
-
-static void list_of_networks_refuses_odd_addresses(void **state)
-{
-    static const char *const texts[] = {"0.0.0.0/0", "::/0", NULL};
-    mtls_value_list_t *list = list_of(MTLS_KIND_IP, texts);
-    char bytes[20] = {0};
-    apr_size_t len;
-
-    (void)state;
-    for (len = 0; len <= sizeof(bytes); len++)
-        assert_int_equal(mtls_value_list_has(list, mtls_span(bytes, len)), len == 4 || len == 16);
-}
-
-static void a_large_list_finds_its_first_and_last_value(void **state)
-{
-    mtls_value_list_t *list = mtls_value_list_make(pool, MTLS_KIND_TEXT);
-    int i;
-
-    (void)state;
-    for (i = 0; i < 100000; i++)
-        mtls_value_list_add(list, mtls_span_of(apr_psprintf(pool, "client-%d", i)));
-    assert_int_equal(mtls_value_list_count(list), 100000);
-    assert_true(mtls_value_list_has(list, mtls_span_of("client-0")));
-    assert_true(mtls_value_list_has(list, mtls_span_of("client-99999")));
-    assert_false(mtls_value_list_has(list, mtls_span_of("client-100000")));
 }
 
 /* ---- keys and durations ---- */
@@ -457,16 +303,10 @@ int main(void)
     SUITE_TABLE(value_case, values);
     SUITE_CASE(only_text_kinds_take_patterns);
     SUITE_CASE(network_masks_every_prefix_length);
-    SUITE_TABLE(lines_case, line_files);
-    SUITE_CASE(a_line_may_be_as_long_as_the_limit_and_no_longer);
-    SUITE_CASE(list_finds_whole_values_only);
-    SUITE_CASE(list_of_networks_finds_addresses);
-    SUITE_CASE(list_of_networks_refuses_odd_addresses);
-    SUITE_CASE(a_large_list_finds_its_first_and_last_value);
     SUITE_TABLE(key_case, keys);
     SUITE_TABLE(duration_case, durations);
     SUITE_CASE(a_zeroed_measure_holds_for_nothing);
     SUITE_TABLE(turns_case, turning);
     SUITE_CASE(turns_never_comes_when_the_moment_is_long_past);
-    return suite_run("value", 140);
+    return suite_run("value", 120);
 }

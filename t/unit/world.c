@@ -40,7 +40,7 @@ const char *world_oid(apr_pool_t *p, const char *name)
     return NULL;
 }
 
-static const char *read_file(mtls_parse_env_t *env, const char *path, char **text, apr_size_t *len)
+static const char *read_file(mtls_parse_env_t *env, const char *path, mtls_span_t *text)
 {
     world_t *world = env->baton;
     const world_file_t *f;
@@ -48,8 +48,7 @@ static const char *read_file(mtls_parse_env_t *env, const char *path, char **tex
     for (f = world->files; f && f->path; f++) {
         if (strcmp(f->path, path) == 0) {
             world->files_read++;
-            *len = f->len ? f->len : strlen(f->text);
-            *text = apr_pstrmemdup(env->p, f->text, *len);
+            *text = mtls_span(f->text, f->len ? f->len : strlen(f->text));
             return NULL;
         }
     }

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+/* Whatever is read from files is a source: read when the configuration is, and again by every child
+ * (and by the parent, whose next children begin with what it has) when a file has changed. A new
+ * version replaces the old one as a whole, or not at all. */
+
+#ifndef MTLS_HTTPD_RELOAD_H
+#define MTLS_HTTPD_RELOAD_H
+
+#include <httpd.h>
+#include <http_config.h>
+
+#include "policy/parse_env.h"
+
+#define MTLS_DEFAULT_RELOAD_SECONDS 10
+
+/* Grows with every version that comes into force in this process. What was judged under an older
+ * number is judged again. */
+extern apr_uint32_t mtls_reload_generation;
+
+static inline apr_uint32_t mtls_reload_now(void)
+{
+    return __atomic_load_n(&mtls_reload_generation, __ATOMIC_ACQUIRE);
+}
+
+/* An environment for parsing a directive: files are read and watched. */
+mtls_parse_env_t mtls_reload_env(cmd_parms *cmd, const ap_directive_t *directive);
+
+/* Forget all sources, before the configuration is read. */
+void mtls_reload_begin(apr_pool_t *pconf);
+
+/* Every so many seconds; 0: never. */
+void mtls_reload_set_interval(int seconds);
+
+/* post_config: from now on changes are noticed. OK, or an error that was logged. */
+int mtls_reload_start(apr_pool_t *pconf, server_rec *s);
+
+/* A child begins: with what is in the files now, not when the parent last looked. */
+void mtls_reload_child(server_rec *s);
+
+/* The parent's idle moments (hook monitor). */
+int mtls_reload_monitor(apr_pool_t *p, server_rec *s);
+
+#endif
