@@ -59,5 +59,5 @@ int mtls_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, ser
 void mtls_child_init(apr_pool_t *pchild, server_rec *s)
 {
     mtls_cache_child(pchild, s);
-    mtls_reload_child(s);
+    mtls_reload_child(pchild, s);
 }

@@ -3,26 +3,29 @@
 
 #include "httpd/reload.h"
 
+#include <pthread.h>
+
 #include <apr_hash.h>
 #include <apr_shm.h>
 #include <apr_strings.h>
 #include <apr_thread_mutex.h>
 #include <http_log.h>
-#include <mod_watchdog.h>
 
 #include "httpd/config.h"
 #include "httpd/files.h"
 #include "httpd/site.h"
+#include "httpd/watcher.h"
 #include "pki/oid.h"
 #include "pki/pem_files.h"
 #include "pki/x509_facts.h"
 
 APLOG_USE_MODULE(mtls_policy);
 
-#define WATCHDOG "_mtls_policy_"
-
 /* A file that was touched less than this ago may still be written to. */
 #define QUIET apr_time_from_msec(250)
+
+/* How often the parent asks whether a child has found something good. */
+#define FOLLOW apr_time_from_msec(200)
 
 apr_uint32_t mtls_reload_generation;
 
@@ -74,7 +77,6 @@ static struct {
     int seconds;
     board_t *board;
     apr_thread_mutex_t *lock; /* one look at a time in a process */
-    apr_time_t looked;        /* the parent's last look */
     int in_child;
     server_rec *server;
 } reload;
@@ -542,6 +544,8 @@ static void tell_good(const attempt_t *attempt, apr_uint64_t state)
     board_t *board = &reload.board[attempt->source->index];
     int i, first = __atomic_exchange_n(&board->told_good, state, __ATOMIC_ACQ_REL) != state;
 
+    /* Read once more because it was so new: nothing to tell where it has stayed the same. */
+    first = first && state != state_seen(&attempt->source->look);
     ap_log_error(APLOG_MARK, first ? APLOG_NOTICE : APLOG_DEBUG, 0, reload.server,
                  "mtls_policy: %s: reloaded: %s", attempt->source->where,
                  names_of_changed(attempt));
@@ -638,25 +642,35 @@ static void look_at_all(void)
     apr_thread_mutex_unlock(reload.lock);
 }
 
-static apr_status_t tick(int state, void *data, apr_pool_t *p)
+/* The parent takes over what a child has found good, and nothing else: it may read files that they
+ * cannot. Its next children begin with that, and a restart falls back on it. */
+static void follow(source_t *source)
 {
-    (void)data;
-    (void)p;
-    if (state == AP_WATCHDOG_STATE_RUNNING)
-        look_at_all();
-    return APR_SUCCESS;
+    const board_t *board = &reload.board[source->index];
+    apr_uint64_t good = __atomic_load_n(&board->told_good, __ATOMIC_ACQUIRE);
+
+    if (good != source->pending && good != source->seen && good) {
+        source->pending = good;
+        if (state_of_all(&source->look, NULL) == good)
+            load_again(source, good);
+    }
 }
 
-int mtls_reload_monitor(apr_pool_t *p, server_rec *s)
+static void follow_all(void)
 {
-    (void)p;
-    (void)s;
-    if (reload.board && reload.seconds &&
-        apr_time_now() - reload.looked >= apr_time_from_sec(reload.seconds)) {
-        look_at_all();
-        reload.looked = apr_time_now();
-    }
-    return DECLINED;
+    int i;
+
+    apr_thread_mutex_lock(reload.lock);
+    for (i = 0; i < reload.sources->nelts && !reload.in_child; i++)
+        follow(APR_ARRAY_IDX(reload.sources, i, source_t *));
+    apr_thread_mutex_unlock(reload.lock);
+}
+
+static apr_status_t forget_lock(void *unused)
+{
+    (void)unused;
+    reload.lock = NULL;
+    return APR_SUCCESS;
 }
 
 /* ---- start ---- */
@@ -674,55 +688,69 @@ void mtls_reload_set_interval(int seconds)
     reload.seconds = seconds;
 }
 
-static int start_watchdog(apr_pool_t *p, server_rec *s)
+/* The parent's thread must not be in the middle of anything while a child is forked, which would
+ * have locks that nobody gives back. */
+static void before_fork(void)
 {
-    APR_OPTIONAL_FN_TYPE(ap_watchdog_get_instance) *get =
-        APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_get_instance);
-    APR_OPTIONAL_FN_TYPE(ap_watchdog_register_callback) *add =
-        APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_register_callback);
-    ap_watchdog_t *watchdog;
+    if (reload.lock && !reload.in_child)
+        apr_thread_mutex_lock(reload.lock);
+}
 
-    if (!get || !add) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                     "mtls_policy: files are to be read again every %d seconds, which takes "
-                     "mod_watchdog: load it, or set \"MTLSReloadInterval 0\"",
-                     reload.seconds);
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
-    /* Twice in an interval: once to see a change, once more to see that it is complete. */
-    if (get(&watchdog, WATCHDOG, 0, 0, p) != APR_SUCCESS ||
-        add(watchdog, apr_time_from_sec(reload.seconds) / 2, NULL, tick) != APR_SUCCESS)
-        return HTTP_INTERNAL_SERVER_ERROR;
-    return OK;
+static void after_fork(void)
+{
+    if (reload.lock && !reload.in_child)
+        apr_thread_mutex_unlock(reload.lock);
+}
+
+static apr_status_t start_in_parent(apr_pool_t *pconf)
+{
+    static int forks_wait;
+    apr_size_t bytes = sizeof(board_t) * (apr_size_t)reload.sources->nelts;
+    apr_status_t rv;
+    apr_shm_t *shm;
+
+    if ((rv = apr_shm_create(&shm, bytes, NULL, pconf)) != APR_SUCCESS ||
+        (rv = apr_thread_mutex_create(&reload.lock, APR_THREAD_MUTEX_DEFAULT, pconf)) !=
+            APR_SUCCESS)
+        return rv;
+    reload.board = apr_shm_baseaddr_get(shm);
+    memset(reload.board, 0, bytes);
+    apr_pool_cleanup_register(pconf, NULL, forget_lock, apr_pool_cleanup_null);
+    /* Once for each time the module is loaded: its data, and so the mark, go with it. */
+    if (!forks_wait && pthread_atfork(before_fork, after_fork, after_fork) != 0)
+        return APR_ENOMEM;
+    forks_wait = 1;
+    return mtls_watcher_start(pconf, FOLLOW, follow_all);
 }
 
 int mtls_reload_start(apr_pool_t *pconf, server_rec *s)
 {
-    apr_size_t bytes = sizeof(board_t) * (apr_size_t)reload.sources->nelts;
-    apr_shm_t *shm;
+    apr_status_t rv;
 
     reload.server = s;
-    reload.looked = apr_time_now();
     mtls_files_set_running();
     if (reload.sources->nelts == 0 || reload.seconds == 0)
         return OK;
-    if (apr_shm_create(&shm, bytes, NULL, pconf) != APR_SUCCESS ||
-        apr_thread_mutex_create(&reload.lock, APR_THREAD_MUTEX_DEFAULT, pconf) != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                     "mtls_policy: no shared memory for the state "
-                     "of %d files",
-                     reload.sources->nelts);
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
-    reload.board = apr_shm_baseaddr_get(shm);
-    memset(reload.board, 0, bytes);
-    return start_watchdog(pconf, s);
+    if ((rv = start_in_parent(pconf)) == APR_SUCCESS)
+        return OK;
+    ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
+                 "mtls_policy: what is read from files cannot be watched; \"MTLSReloadInterval 0\" "
+                 "does without");
+    return HTTP_INTERNAL_SERVER_ERROR;
 }
 
-void mtls_reload_child(server_rec *s)
+void mtls_reload_child(apr_pool_t *pchild, server_rec *s)
 {
+    apr_status_t rv;
+
     reload.server = s;
     reload.in_child = 1;
-    if (reload.board)
-        look_at_all();
+    if (!reload.board)
+        return;
+    look_at_all();
+    /* Twice in an interval: once to see a change, once more to see that it is complete. */
+    rv = mtls_watcher_start(pchild, apr_time_from_sec(reload.seconds) / 2, look_at_all);
+    if (rv != APR_SUCCESS)
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
+                     "mtls_policy: this child cannot watch files: it keeps what it has read");
 }

@@ -37,9 +37,6 @@ void mtls_reload_set_interval(int seconds);
 int mtls_reload_start(apr_pool_t *pconf, server_rec *s);
 
 /* A child begins: with what is in the files now, not when the parent last looked. */
-void mtls_reload_child(server_rec *s);
-
-/* The parent's idle moments (hook monitor). */
-int mtls_reload_monitor(apr_pool_t *p, server_rec *s);
+void mtls_reload_child(apr_pool_t *pchild, server_rec *s);
 
 #endif

@@ -10,6 +10,7 @@
 #include <openssl/x509v3.h>
 
 #include "pki/chain_cache.h"
+#include "pki/path_checks.h"
 #include "pki/x509_facts.h"
 #include "policy/limits.h"
 
@@ -117,10 +118,9 @@ static mtls_reason_t reason_of(int error, X509_STORE_CTX *ctx)
     case X509_V_ERR_OUT_OF_MEM:
     case X509_V_ERR_INVALID_CALL:
     case X509_V_ERR_STORE_LOOKUP:
-    case X509_V_ERR_UNSPECIFIED:
     case X509_V_OK: /* a failure that claims to be none */
         return MTLS_INTERNAL_ERROR;
-    default:
+    default: /* also X509_V_ERR_UNSPECIFIED: more names and constraints than OpenSSL compares */
         return MTLS_CHAIN_INVALID;
     }
 }
@@ -309,14 +309,19 @@ static const mtls_chain_t *make_chain(apr_pool_t *p, const mtls_trust_store_t *s
 }
 
 /* What X509_verify_cert() does not refuse and we do. */
-static void check_leaf(X509 *leaf, const STACK_OF(X509) * verified, mtls_chain_result_t *result)
+static void check_path(X509 *leaf, const STACK_OF(X509) * verified, mtls_chain_result_t *result)
 {
+    mtls_reason_t reason;
+    const char *refusal = mtls_path_refusal(verified, &reason);
+
     if (sk_X509_num(verified) < 2)
         refuse(result, MTLS_CHAIN_INVALID, X509_V_ERR_CERT_UNTRUSTED,
                "the certificate is itself a trust anchor");
     else if (X509_get_extension_flags(leaf) & EXFLAG_CA)
         refuse(result, MTLS_PURPOSE_MISMATCH, X509_V_ERR_INVALID_PURPOSE,
                "the certificate is a CA's");
+    else if (refusal)
+        refuse(result, reason, X509_V_ERR_APPLICATION_VERIFICATION, refusal);
 }
 
 static void verified_chain(apr_pool_t *p, X509_STORE_CTX *ctx, const mtls_trust_store_t *store,
@@ -329,7 +334,7 @@ static void verified_chain(apr_pool_t *p, X509_STORE_CTX *ctx, const mtls_trust_
     if (!verified || sk_X509_num(verified) < 1)
         refuse(result, MTLS_INTERNAL_ERROR, X509_V_ERR_UNSPECIFIED, "no chain was built");
     else
-        check_leaf(X509_STORE_CTX_get0_cert(ctx), verified, result);
+        check_path(X509_STORE_CTX_get0_cert(ctx), verified, result);
     if (!result->detail && (chain = make_chain(p, store, verified)) != NULL)
         allow(result, chain, good_until(ctx, store, verified, now));
 }
@@ -344,6 +349,8 @@ static int set_parameters(X509_STORE_CTX *ctx, verification_t *v, apr_time_t now
     X509_VERIFY_PARAM_set_depth(param, v->store->depth);
     X509_VERIFY_PARAM_set_auth_level(param, SECURITY_LEVEL);
     X509_VERIFY_PARAM_set_time(param, (time_t)apr_time_sec(now));
+    /* Rules read the common name: where host names are constrained it counts as one, too. */
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_ALWAYS_CHECK_SUBJECT);
     v->crl_flags = X509_VERIFY_PARAM_get_flags(param) & CRL_FLAGS;
     v->verify = X509_STORE_CTX_get_verify(ctx);
     X509_STORE_CTX_set_verify(ctx, verify_signatures_first);
