@@ -238,7 +238,7 @@ my @usage = (
     'key ec>=256'       => { partner   => 'ok', 'ec-p384' => 'ok', 'rsa-3072' => 'key_mismatch' },
     'key ec>=384'       => { 'ec-p384' => 'ok', partner   => 'key_mismatch' },
     'key ec:prime256v1' => { partner   => 'ok', 'ec-p384' => 'key_mismatch' },
-    'key ed25519'       => { ed25519 => 'ok', partner => 'key_mismatch', ed448 => 'key_mismatch' },
+    'key ed25519'       => { ed25519 => 'ok', partner => 'key_mismatch', ed448 => 'chain_weak' },
     'key rsa>=2048 ec>=256' => { partner => 'ok', 'rsa-2048' => 'ok', ed25519 => 'key_mismatch' },
     'lifetime <=90d'        => {
         partner          => 'ok',

@@ -43,7 +43,6 @@ int mtls_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, ser
     int rc;
 
     (void)plog;
-    (void)ptemp;
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG)
         return OK; /* the pass that only looks at the configuration */
     if ((rc = mtls_checks_start(s)) != OK)
@@ -52,7 +51,7 @@ int mtls_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, ser
         return OK;
     if ((rc = mtls_cache_open(pconf, s)) != OK)
         return rc;
-    return mtls_reload_start(pconf, s);
+    return mtls_reload_start(pconf, ptemp, s);
 }
 
 /* 4. In each child. */

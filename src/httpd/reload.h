@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The mod_mtls_policy authors */
 
-/* Whatever is read from files is a source: read when the configuration is, and again by every child
- * (and by the parent, whose next children begin with what it has) when a file has changed. A new
- * version replaces the old one as a whole, or not at all. */
+/* Files that change while the server runs: every child loads the sources (watched.h) they belong to
+ * again, and so does the parent, whose next children begin with what it has. A new version replaces
+ * the old one as a whole, or not at all. */
 
 #ifndef MTLS_HTTPD_RELOAD_H
 #define MTLS_HTTPD_RELOAD_H
 
 #include <httpd.h>
 #include <http_config.h>
-
-#include "policy/parse_env.h"
 
 #define MTLS_DEFAULT_RELOAD_SECONDS 10
 
@@ -24,9 +22,6 @@ static inline apr_uint32_t mtls_reload_now(void)
     return __atomic_load_n(&mtls_reload_generation, __ATOMIC_ACQUIRE);
 }
 
-/* An environment for parsing a directive: files are read and watched. */
-mtls_parse_env_t mtls_reload_env(cmd_parms *cmd, const ap_directive_t *directive);
-
 /* Forget all sources, before the configuration is read. */
 void mtls_reload_begin(apr_pool_t *pconf);
 
@@ -34,7 +29,7 @@ void mtls_reload_begin(apr_pool_t *pconf);
 void mtls_reload_set_interval(int seconds);
 
 /* post_config: from now on changes are noticed. OK, or an error that was logged. */
-int mtls_reload_start(apr_pool_t *pconf, server_rec *s);
+int mtls_reload_start(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s);
 
 /* A child begins: with what is in the files now, not when the parent last looked. */
 void mtls_reload_child(apr_pool_t *pchild, server_rec *s);

@@ -3,8 +3,8 @@
 
 #include "httpd/rule_directives.h"
 
-#include "httpd/reload.h"
 #include "httpd/site.h"
+#include "httpd/watched.h"
 #include "httpd/trust_directives.h"
 #include "policy/limits.h"
 
@@ -18,7 +18,7 @@ static void warn_of_rule(mtls_parse_env_t *env, const char *text)
 
 static mtls_parse_env_t make_env(cmd_parms *cmd, const ap_directive_t *directive)
 {
-    mtls_parse_env_t env = mtls_reload_env(cmd, directive);
+    mtls_parse_env_t env = mtls_watched_env(cmd, directive);
 
     env.warn = warn_of_rule;
     return env;

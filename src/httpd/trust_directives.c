@@ -5,6 +5,7 @@
 
 #include "httpd/reload.h"
 #include "httpd/site.h"
+#include "httpd/watched.h"
 #include "policy/limits.h"
 #include "policy/spiffe.h"
 
@@ -222,7 +223,7 @@ static const char *check_new_name(cmd_parms *cmd, const char *name)
 static const char *load_store(cmd_parms *cmd, mtls_trust_spec_t *spec)
 {
     mtls_trust_handle_t *handle = apr_pcalloc(cmd->pool, sizeof(*handle));
-    mtls_parse_env_t env = mtls_reload_env(cmd, cmd->directive);
+    mtls_parse_env_t env = mtls_watched_env(cmd, cmd->directive);
     const char *error;
 
     handle->spec = spec;

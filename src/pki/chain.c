@@ -269,6 +269,65 @@ static int judge_error(int ok, X509_STORE_CTX *ctx)
     return 1;
 }
 
+/* ---- deltas and indirect CRLs ---- */
+
+static int same_scope(const X509_CRL *a, const X509_CRL *b)
+{
+    int i = X509_CRL_get_ext_by_NID(a, NID_issuing_distribution_point, -1);
+    int k = X509_CRL_get_ext_by_NID(b, NID_issuing_distribution_point, -1);
+
+    if (i < 0 || k < 0)
+        return i < 0 && k < 0;
+    return ASN1_OCTET_STRING_cmp(X509_EXTENSION_get_data(X509_CRL_get_ext(a, i)),
+                                 X509_EXTENSION_get_data(X509_CRL_get_ext(b, k))) == 0;
+}
+
+/* A complete list of the same issuer and scope that was made later has it all. */
+static int is_superseded(const mtls_trust_store_t *store, const X509_CRL *crl)
+{
+    STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(store->certificates);
+    int i;
+
+    for (i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+        const X509_CRL *other = X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(objects, i));
+        if (other && X509_CRL_get_ext_by_NID(other, NID_delta_crl, -1) < 0 &&
+            X509_NAME_cmp(X509_CRL_get_issuer(other), X509_CRL_get_issuer(crl)) == 0 &&
+            ASN1_TIME_compare(X509_CRL_get0_lastUpdate(other), X509_CRL_get0_lastUpdate(crl)) > 0 &&
+            same_scope(other, crl))
+            return 1;
+    }
+    return 0;
+}
+
+static mtls_reason_t ask_special(X509_CRL *crl, X509 *x, apr_time_t now)
+{
+    X509_REVOKED *entry = NULL;
+    apr_time_t until = 0;
+
+    if (X509_CRL_get0_by_cert(crl, &entry, x) == 1)
+        return MTLS_REVOKED_CRL;
+    if (X509_NAME_cmp(X509_CRL_get_issuer(crl), X509_get_issuer_name(x)) != 0)
+        return MTLS_OK;
+    return mtls_x509_time(X509_CRL_get0_nextUpdate(crl), &until) && now < until
+               ? MTLS_OK
+               : MTLS_CRL_UNAVAILABLE;
+}
+
+/* OpenSSL consults these where certificate and lists point at each other just so, and lets a delta
+ * run out. What one of them says against a certificate counts in any case. */
+static mtls_reason_t check_special(const mtls_trust_store_t *store, X509 *x, apr_time_t now)
+{
+    mtls_reason_t reason = MTLS_OK;
+    int i, n = store->special ? sk_X509_CRL_num(store->special) : 0;
+
+    for (i = 0; i < n && reason == MTLS_OK; i++) {
+        X509_CRL *crl = sk_X509_CRL_value(store->special, i);
+        if (!is_superseded(store, crl))
+            reason = ask_special(crl, x, now);
+    }
+    return reason;
+}
+
 /* ---- verification ---- */
 
 static void refuse(mtls_chain_result_t *result, mtls_reason_t reason, int error, const char *detail)
@@ -324,8 +383,22 @@ static void check_path(X509 *leaf, const STACK_OF(X509) * verified, mtls_chain_r
         refuse(result, reason, X509_V_ERR_APPLICATION_VERIFICATION, refusal);
 }
 
-static void verified_chain(apr_pool_t *p, X509_STORE_CTX *ctx, const mtls_trust_store_t *store,
-                           apr_time_t now, mtls_chain_result_t *result)
+static void check_revoked(const verification_t *v, const STACK_OF(X509) * verified,
+                          mtls_chain_result_t *result)
+{
+    int i, n = v->crl_flags & X509_V_FLAG_CRL_CHECK_ALL ? sk_X509_num(verified) : 1;
+    mtls_reason_t reason = MTLS_OK;
+
+    for (i = 0; v->crl_flags && i < n && reason == MTLS_OK; i++)
+        reason = check_special(v->store, sk_X509_value(verified, i), result->from);
+    if (reason == MTLS_REVOKED_CRL)
+        refuse(result, reason, X509_V_ERR_CERT_REVOKED, "certificate revoked");
+    else if (reason != MTLS_OK)
+        refuse(result, reason, X509_V_ERR_CRL_HAS_EXPIRED, "CRL has expired");
+}
+
+static void verified_chain(apr_pool_t *p, X509_STORE_CTX *ctx, const verification_t *v,
+                           mtls_chain_result_t *result)
 {
     const STACK_OF(X509) *verified = X509_STORE_CTX_get0_chain(ctx);
     const mtls_chain_t *chain = NULL;
@@ -335,8 +408,10 @@ static void verified_chain(apr_pool_t *p, X509_STORE_CTX *ctx, const mtls_trust_
         refuse(result, MTLS_INTERNAL_ERROR, X509_V_ERR_UNSPECIFIED, "no chain was built");
     else
         check_path(X509_STORE_CTX_get0_cert(ctx), verified, result);
-    if (!result->detail && (chain = make_chain(p, store, verified)) != NULL)
-        allow(result, chain, good_until(ctx, store, verified, now));
+    if (!result->detail)
+        check_revoked(v, verified, result);
+    if (!result->detail && (chain = make_chain(p, v->store, verified)) != NULL)
+        allow(result, chain, good_until(ctx, v->store, verified, result->from));
 }
 
 static int set_parameters(X509_STORE_CTX *ctx, verification_t *v, apr_time_t now)
@@ -355,8 +430,28 @@ static int set_parameters(X509_STORE_CTX *ctx, verification_t *v, apr_time_t now
     v->verify = X509_STORE_CTX_get_verify(ctx);
     X509_STORE_CTX_set_verify(ctx, verify_signatures_first);
     X509_STORE_CTX_set_verify_cb(ctx, judge_error);
+    if (v->store->special && sk_X509_CRL_num(v->store->special) > 0)
+        X509_STORE_CTX_set0_crls(ctx, v->store->special);
     return X509_VERIFY_PARAM_clear_flags(param, X509_V_FLAG_NO_CHECK_TIME |
                                                     X509_V_FLAG_IGNORE_CRITICAL | CRL_FLAGS) == 1;
+}
+
+/* The CA certificate a path has failed by, or over: another one of the same name may do better. A
+ * certificate that is revoked, or not known not to be, is no reason to look for another way. */
+static X509 *dead_end(X509_STORE_CTX *ctx, int error)
+{
+    const STACK_OF(X509) *built = X509_STORE_CTX_get0_chain(ctx);
+    int depth = X509_STORE_CTX_get_error_depth(ctx), n = built ? sk_X509_num(built) : 0;
+    mtls_reason_t reason = reason_of(error, ctx);
+
+    if (reason == MTLS_REVOKED_CRL || reason == MTLS_CRL_UNAVAILABLE ||
+        reason == MTLS_INTERNAL_ERROR)
+        return NULL;
+    if (error == X509_V_ERR_CERT_SIGNATURE_FAILURE)
+        depth++; /* the key was that of the certificate above */
+    else if (reason == MTLS_CHAIN_INCOMPLETE || reason == MTLS_CHAIN_UNTRUSTED)
+        depth = n - 1;
+    return depth > 0 && depth < n ? sk_X509_value(built, depth) : NULL;
 }
 
 /* Configured intermediates come before those a client sends. NULL: out of memory. */
@@ -373,27 +468,63 @@ static STACK_OF(X509) * helpers_of(const mtls_trust_store_t *store, STACK_OF(X50
     return helpers;
 }
 
-static void verify(apr_pool_t *p, const mtls_trust_store_t *store, X509 *leaf,
-                   STACK_OF(X509) * helpers, mtls_chain_result_t *result)
+/* One path. `bad` gets the helper that may be left out to find another one; NULL: there is none. */
+static void verify_path(apr_pool_t *p, const mtls_trust_store_t *store, X509 *leaf,
+                        STACK_OF(X509) * helpers, mtls_chain_result_t *result, X509 **bad)
 {
     verification_t v = {store, 0, NULL};
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     int error;
 
-    if (!ctx || !helpers || X509_STORE_CTX_init(ctx, store->certificates, leaf, helpers) != 1 ||
+    *bad = NULL;
+    if (!ctx || X509_STORE_CTX_init(ctx, store->certificates, leaf, helpers) != 1 ||
         !set_parameters(ctx, &v, result->from))
         goto done;
     if (X509_verify_cert(ctx) == 1 && X509_STORE_CTX_get_error(ctx) == X509_V_OK) {
-        verified_chain(p, ctx, store, result->from, result);
+        verified_chain(p, ctx, &v, result);
     } else {
         error = X509_STORE_CTX_get_error(ctx);
         refuse(result, reason_of(error, ctx), error, X509_verify_cert_error_string(error));
+        *bad = dead_end(ctx, error);
     }
     if (result->reason != MTLS_OK)
         result->valid_until = refused_until(result->reason, ctx, store, leaf, result->from);
 done:
     X509_STORE_CTX_free(ctx);
     ERR_clear_error();
+}
+
+static int take_out(STACK_OF(X509) * helpers, const X509 *x)
+{
+    int i;
+
+    for (i = 0; x && i < sk_X509_num(helpers); i++) {
+        if (sk_X509_value(helpers, i) == x) {
+            sk_X509_delete(helpers, i);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* OpenSSL takes the first CA of the right name, and does not come back from a dead end: while a CA
+ * is renewed there are two. The reason of the first path is told when none is good. */
+static void verify(apr_pool_t *p, const mtls_trust_store_t *store, X509 *leaf,
+                   STACK_OF(X509) * helpers, mtls_chain_result_t *result)
+{
+    mtls_chain_result_t other = *result;
+    X509 *bad = NULL;
+    int tries;
+
+    verify_path(p, store, leaf, helpers, result, &bad);
+    for (tries = 1; tries < MTLS_MAX_PATHS && take_out(helpers, bad); tries++) {
+        mtls_chain_result_t next = other;
+        verify_path(p, store, leaf, helpers, &next, &bad);
+        if (next.reason == MTLS_OK)
+            *result = next;
+        else if (next.valid_until < result->valid_until)
+            result->valid_until = next.valid_until;
+    }
 }
 
 /* ---- what is known already ---- */
@@ -434,7 +565,8 @@ static void verify_once(apr_pool_t *p, const mtls_trust_store_t *store, X509 *le
 
     if (cached && mtls_chain_cache_get(store->cache, &key, result->from, p, result))
         return;
-    helpers = helpers_of(store, untrusted);
+    if ((helpers = helpers_of(store, untrusted)) == NULL)
+        return;
     verify(p, store, leaf, helpers, result);
     sk_X509_free(helpers);
     if (cached)

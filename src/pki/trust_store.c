@@ -295,6 +295,17 @@ static int add_certificate(loading_t *l, mtls_store_part_t part, X509 *x)
     return sk_X509_push(made->store.helpers, x) > 0 && sk_X509_push(made->cas, x) > 0;
 }
 
+/* One that OpenSSL does not find, or not use, by the name of a certificate's issuer alone. */
+static int is_special(X509_CRL *crl)
+{
+    ISSUING_DIST_POINT *point =
+        X509_CRL_get_ext_d2i(crl, NID_issuing_distribution_point, NULL, NULL);
+    int indirect = point && point->indirectCRL > 0;
+
+    ISSUING_DIST_POINT_free(point);
+    return indirect || X509_CRL_get_ext_by_NID(crl, NID_delta_crl, -1) >= 0;
+}
+
 static int add_crl(loading_t *l, X509_CRL *crl)
 {
     apr_array_header_t *moments = (apr_array_header_t *)l->made->store.crl_moments;
@@ -304,6 +315,8 @@ static int add_crl(loading_t *l, X509_CRL *crl)
         APR_ARRAY_PUSH(moments, apr_time_t) = at;
     if (mtls_x509_time(X509_CRL_get0_nextUpdate(crl), &at))
         APR_ARRAY_PUSH(moments, apr_time_t) = at;
+    if (is_special(crl) && sk_X509_CRL_push(l->made->store.special, crl) <= 0)
+        return 0;
     return X509_STORE_add_crl(l->made->store.certificates, crl) == 1;
 }
 
@@ -403,6 +416,7 @@ static apr_status_t free_data(void *data_)
     X509_STORE_free(data->store.certificates);
     sk_X509_free(data->store.helpers); /* the pieces' */
     sk_X509_free(data->cas);
+    sk_X509_CRL_free(data->store.special);
     return APR_SUCCESS;
 }
 
@@ -436,8 +450,9 @@ static store_data_t *make_data(apr_pool_t *p, const mtls_trust_spec_t *spec)
     store->certificates = X509_STORE_new();
     store->helpers = sk_X509_new_null();
     data->cas = sk_X509_new_null();
+    store->special = sk_X509_CRL_new_null();
     apr_pool_cleanup_register(p, data, free_data, apr_pool_cleanup_null);
-    if (!store->cache || !store->certificates || !store->helpers || !data->cas ||
+    if (!store->cache || !store->certificates || !store->helpers || !data->cas || !store->special ||
         X509_STORE_set_flags(store->certificates, flags_of(spec)) != 1)
         return NULL;
     return data;

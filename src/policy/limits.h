@@ -18,6 +18,10 @@
 /* Certificates a client may send beside its own; path building is quadratic in them. */
 #define MTLS_MAX_CLIENT_CHAIN 16
 
+/* Paths tried for one certificate: another CA of the same name, the other of two certificates of one
+ * CA. Each try verifies a few signatures. */
+#define MTLS_MAX_PATHS 8
+
 /* Intermediates remembered for one leaf: a real chain has one to three. */
 #define MTLS_MAX_REMEMBERED_CERTIFICATES 6
 #define MTLS_MAX_REMEMBERED_BYTES        (12 * 1024)

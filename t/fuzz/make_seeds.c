@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The mod_mtls_policy authors */
 
-/* Makes the binary seeds: `make_seeds DIRECTORY` fills DIRECTORY/certificate and
- * DIRECTORY/remembered. The keys are new each time; the committed files are one run's. Run by hand
+/* Makes the binary seeds: `make_seeds DIRECTORY` fills DIRECTORY/certificate,
+ * DIRECTORY/crl and DIRECTORY/remembered. The keys are new each time; the committed files are one
+ * run's. Run by hand
  * (`make t/fuzz/make_seeds`) when the certificates of the seeds change. */
 
 #include <stdio.h>
@@ -128,14 +129,91 @@ static void records(void)
     write_seed("remembered", "length_beyond", "i\0\0\0\0\xff\xff\xff\x30", 9);
 }
 
+static issuer_t list_issuer(void)
+{
+    static const certificate_t spec = {.subject = {{"CN", 0, "i", 0, 0}}, .key_kind = KEY_ED25519};
+    issuer_t by = {make(&spec), key_get(KEY_ED25519, 0)};
+    return by;
+}
+
+static void write_list(const char *name, X509_CRL *crl)
+{
+    mtls_span_t der;
+
+    crl_sign(crl, key_get(KEY_ED25519, 0));
+    der = crl_der(pool, crl);
+    write_seed("crl", name, der.data, der.len);
+}
+
+static X509_CRL *some_list(const issuer_t *by)
+{
+    X509_CRL *crl = crl_begin(pool, by, WORLD_NOW - WORLD_DAYS, WORLD_NOW + WORLD_DAYS);
+
+    crl_revoke(crl, "0102030405060708");
+    crl_revoke(crl, "0");
+    crl_revoke(crl, "-80");
+    crl_revoke(crl, "0102030405060708");
+    return crl;
+}
+
+static void plain_lists(const issuer_t *by)
+{
+    X509_CRL *crl = some_list(by);
+    mtls_span_t pem;
+
+    write_list("plain", crl);
+    pem = crl_pem(pool, crl);
+    write_seed("crl", "pem", pem.data, pem.len);
+    pem = mtls_span_of(apr_pstrcat(pool, pem.data, "text\n", pem.data, NULL));
+    write_seed("crl", "pem_two", pem.data, pem.len);
+    crl = crl_begin(pool, by, WORLD_NOW, WORLD_NOW + WORLD_DAYS);
+    write_list("empty", crl);
+    X509_CRL_set_version(crl, X509_CRL_VERSION_1);
+    write_list("version_1", crl);
+    write_list("no_next_update", crl_begin(pool, by, WORLD_NOW, 0));
+    crl_sign(crl = some_list(by), key_get(KEY_P256, 0));
+    write_seed("crl", "ecdsa", crl_der(pool, crl).data, crl_der(pool, crl).len);
+}
+
+static void lists_with_extensions(const issuer_t *by)
+{
+    X509_CRL *crl = some_list(by);
+
+    crl_revoke_for(crl, "09", CRL_REASON_CERTIFICATE_HOLD);
+    crl_revoke_for(crl, "0A", CRL_REASON_REMOVE_FROM_CRL);
+    crl_add_number(crl, NID_crl_number, "06", 0);
+    crl_add_extension(crl, by->x, "issuingDistributionPoint", "critical,@idp",
+                      "[idp]\nonlyuser=TRUE\nfullname=URI:http://c.example/\n");
+    write_list("extensions", crl);
+    crl_add_number(crl, NID_delta_crl, "05", 1);
+    write_list("delta", crl);
+    crl = some_list(by);
+    crl_revoke_of(crl, "0B", by->x);
+    write_list("issuer_in_direct", crl);
+    crl_add_extension(crl, by->x, "issuingDistributionPoint", "critical,@idp",
+                      "[idp]\nindirectCRL=TRUE\nonlysomereasons=keyCompromise\n");
+    write_list("indirect", crl);
+    crl = some_list(by);
+    crl_entry_add_raw(crl_revoke(crl, "0C"), "1.2.3.4", 1, mtls_span("\5\0", 2));
+    write_list("critical_entry_extension", crl);
+    crl = some_list(by);
+    crl_add_raw(crl, "2.5.29.28", 1, mtls_span("\5\0", 2));
+    write_list("unreadable_point", crl);
+}
+
 int main(int argc, char **argv)
 {
+    issuer_t by;
+
     if (argc != 2 || apr_initialize() != APR_SUCCESS || apr_pool_create(&pool, NULL) != APR_SUCCESS)
         return 1;
     base = argv[1];
     plain_certificates();
     broken_certificates();
     records();
+    by = list_issuer();
+    plain_lists(&by);
+    lists_with_extensions(&by);
     apr_pool_destroy(pool);
     apr_terminate();
     return 0;

@@ -225,8 +225,7 @@ void certificate_add_san(X509 *x, const san_t *names, int n, EVP_PKEY *signer)
     certificate_sign(x, signer);
 }
 
-void certificate_add_raw(X509 *x, const char *oid, int critical, const void *der, int len,
-                         EVP_PKEY *signer)
+static X509_EXTENSION *raw_extension(const char *oid, int critical, const void *der, int len)
 {
     ASN1_OBJECT *object = OBJ_txt2obj(oid, 0);
     ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
@@ -234,10 +233,19 @@ void certificate_add_raw(X509 *x, const char *oid, int critical, const void *der
 
     MUST(object && value && ASN1_OCTET_STRING_set(value, der, len));
     extension = X509_EXTENSION_create_by_OBJ(NULL, object, critical, value);
-    MUST(extension && X509_add_ext(x, extension, -1));
-    X509_EXTENSION_free(extension);
+    MUST(extension);
     ASN1_OCTET_STRING_free(value);
     ASN1_OBJECT_free(object);
+    return extension;
+}
+
+void certificate_add_raw(X509 *x, const char *oid, int critical, const void *der, int len,
+                         EVP_PKEY *signer)
+{
+    X509_EXTENSION *extension = raw_extension(oid, critical, der, len);
+
+    MUST(X509_add_ext(x, extension, -1));
+    X509_EXTENSION_free(extension);
     certificate_sign(x, signer);
 }
 
@@ -288,28 +296,9 @@ X509 *certificate_patched(apr_pool_t *p, X509 *x, const void *find, const void *
     return kept(p, out);
 }
 
-/* ---- the rest ---- */
+/* ---- CRLs ---- */
 
-static void add_revoked(X509_CRL *crl, const char *serial, apr_time_t at)
-{
-    X509_REVOKED *revoked = X509_REVOKED_new();
-    ASN1_INTEGER *number;
-    ASN1_TIME *when = ASN1_TIME_new();
-    BIGNUM *value = NULL;
-
-    MUST(revoked && when && BN_hex2bn(&value, serial));
-    number = BN_to_ASN1_INTEGER(value, NULL);
-    set_time(when, at);
-    MUST(X509_REVOKED_set_serialNumber(revoked, number));
-    MUST(X509_REVOKED_set_revocationDate(revoked, when));
-    MUST(X509_CRL_add0_revoked(crl, revoked));
-    ASN1_INTEGER_free(number);
-    ASN1_TIME_free(when);
-    BN_free(value);
-}
-
-X509_CRL *crl_make(apr_pool_t *p, const issuer_t *issuer, const char *serial, apr_time_t from,
-                   apr_time_t to)
+X509_CRL *crl_begin(apr_pool_t *p, const issuer_t *issuer, apr_time_t from, apr_time_t to)
 {
     X509_CRL *crl = X509_CRL_new();
     ASN1_TIME *at = ASN1_TIME_new();
@@ -320,14 +309,158 @@ X509_CRL *crl_make(apr_pool_t *p, const issuer_t *issuer, const char *serial, ap
     MUST(X509_CRL_set_issuer_name(crl, X509_get_subject_name(issuer->x)));
     set_time(at, from);
     MUST(X509_CRL_set1_lastUpdate(crl, at));
-    set_time(at, to);
-    MUST(X509_CRL_set1_nextUpdate(crl, at));
+    if (to) {
+        set_time(at, to);
+        MUST(X509_CRL_set1_nextUpdate(crl, at));
+    }
     ASN1_TIME_free(at);
-    if (serial)
-        add_revoked(crl, serial, from);
-    MUST(X509_CRL_sign(crl, issuer->key, EVP_sha256()) > 0);
     return crl;
 }
+
+static ASN1_INTEGER *integer_of(const char *hex)
+{
+    BIGNUM *value = NULL;
+    ASN1_INTEGER *number;
+
+    MUST(BN_hex2bn(&value, hex));
+    number = BN_to_ASN1_INTEGER(value, NULL);
+    BN_free(value);
+    MUST(number);
+    return number;
+}
+
+X509_REVOKED *crl_revoke(X509_CRL *crl, const char *serial)
+{
+    X509_REVOKED *revoked = X509_REVOKED_new();
+    ASN1_INTEGER *number = integer_of(serial);
+
+    MUST(revoked && X509_REVOKED_set_serialNumber(revoked, number));
+    MUST(X509_REVOKED_set_revocationDate(revoked,
+                                         (ASN1_TIME *)(uintptr_t)X509_CRL_get0_lastUpdate(crl)));
+    MUST(X509_CRL_add0_revoked(crl, revoked));
+    ASN1_INTEGER_free(number);
+    return revoked;
+}
+
+void crl_revoke_for(X509_CRL *crl, const char *serial, int reason)
+{
+    ASN1_ENUMERATED *value = ASN1_ENUMERATED_new();
+
+    MUST(value && ASN1_ENUMERATED_set(value, reason));
+    MUST(X509_REVOKED_add1_ext_i2d(crl_revoke(crl, serial), NID_crl_reason, value, 0, 0) == 1);
+    ASN1_ENUMERATED_free(value);
+}
+
+void crl_revoke_of(X509_CRL *crl, const char *serial, X509 *issuer)
+{
+    GENERAL_NAMES *names = GENERAL_NAMES_new();
+    GENERAL_NAME *name = GENERAL_NAME_new();
+
+    MUST(names && name);
+    GENERAL_NAME_set0_value(name, GEN_DIRNAME, X509_NAME_dup(X509_get_subject_name(issuer)));
+    MUST(sk_GENERAL_NAME_push(names, name));
+    MUST(X509_REVOKED_add1_ext_i2d(crl_revoke(crl, serial), NID_certificate_issuer, names, 1, 0) ==
+         1);
+    GENERAL_NAMES_free(names);
+}
+
+void crl_add_number(X509_CRL *crl, int nid, const char *hex, int critical)
+{
+    ASN1_INTEGER *number = integer_of(hex);
+
+    MUST(X509_CRL_add1_ext_i2d(crl, nid, number, critical, X509V3_ADD_APPEND) == 1);
+    ASN1_INTEGER_free(number);
+}
+
+/* The part of an openssl.cnf that `text` stands for. */
+static CONF *conf_of(const char *text)
+{
+    CONF *conf = NCONF_new(NULL);
+    BIO *in = BIO_new_mem_buf(text, -1);
+    long line = 0;
+
+    MUST(conf && in && NCONF_load_bio(conf, in, &line) == 1);
+    BIO_free(in);
+    return conf;
+}
+
+void crl_add_extension(X509_CRL *crl, X509 *issuer, const char *name, const char *value,
+                       const char *sections)
+{
+    CONF *conf = conf_of(sections);
+    X509_EXTENSION *extension;
+    X509V3_CTX ctx;
+
+    X509V3_set_ctx(&ctx, issuer, NULL, NULL, crl, 0);
+    X509V3_set_nconf(&ctx, conf);
+    extension = X509V3_EXT_nconf(conf, &ctx, name, value);
+    NCONF_free(conf);
+    MUST(extension);
+    MUST(X509_CRL_add_ext(crl, extension, -1));
+    X509_EXTENSION_free(extension);
+}
+
+void crl_add_raw(X509_CRL *crl, const char *oid, int critical, mtls_span_t der)
+{
+    X509_EXTENSION *extension = raw_extension(oid, critical, der.data, (int)der.len);
+
+    MUST(X509_CRL_add_ext(crl, extension, -1));
+    X509_EXTENSION_free(extension);
+}
+
+void crl_entry_add_raw(X509_REVOKED *entry, const char *oid, int critical, mtls_span_t der)
+{
+    X509_EXTENSION *extension = raw_extension(oid, critical, der.data, (int)der.len);
+
+    MUST(X509_REVOKED_add_ext(entry, extension, -1));
+    X509_EXTENSION_free(extension);
+}
+
+void crl_sign(X509_CRL *crl, EVP_PKEY *key)
+{
+    const EVP_MD *md = EVP_PKEY_get_base_id(key) == EVP_PKEY_ED25519 ? NULL : EVP_sha256();
+
+    MUST(X509_CRL_sign(crl, key, md) > 0);
+}
+
+mtls_span_t crl_der(apr_pool_t *p, X509_CRL *crl)
+{
+    unsigned char *der = NULL;
+    int len = i2d_X509_CRL(crl, &der);
+    mtls_span_t out;
+
+    MUST(len > 0);
+    out = mtls_span_copy(p, mtls_span((char *)der, (apr_size_t)len));
+    OPENSSL_free(der);
+    return out;
+}
+
+mtls_span_t crl_pem(apr_pool_t *p, X509_CRL *crl)
+{
+    BIO *out = BIO_new(BIO_s_mem());
+    char *data = NULL;
+    long len;
+    mtls_span_t pem;
+
+    MUST(out && PEM_write_bio_X509_CRL(out, crl) == 1);
+    len = BIO_get_mem_data(out, &data);
+    pem = mtls_span_copy(p, mtls_span(data, (apr_size_t)len));
+    BIO_free(out);
+    return pem;
+}
+
+X509_CRL *crl_make(apr_pool_t *p, const issuer_t *issuer, const char *serial, apr_time_t from,
+                   apr_time_t to)
+{
+    X509_CRL *crl = crl_begin(p, issuer, from, to);
+
+    if (serial)
+        crl_revoke(crl, serial);
+    crl_sign(crl, issuer->key);
+    return crl;
+}
+
+/* ---- the rest ---- */
 
 STACK_OF(X509) * stack_of(apr_pool_t *p, ...)
 {

@@ -85,6 +85,26 @@ mtls_span_t certificate_pem(apr_pool_t *p, X509 *x);
 X509_CRL *crl_make(apr_pool_t *p, const issuer_t *issuer, const char *serial, apr_time_t from,
                    apr_time_t to);
 
+/* The same in steps: begun (`to` 0: without nextUpdate), filled, signed. crl_revoke returns the
+ * entry, which stays the list's; crl_revoke_for gives it a reason (CRL_REASON_...), crl_revoke_of
+ * another issuer. crl_add_number is for crlNumber and deltaCRL. crl_add_extension takes name and
+ * value as in openssl.cnf, and its other sections. */
+X509_CRL *crl_begin(apr_pool_t *p, const issuer_t *issuer, apr_time_t from, apr_time_t to);
+X509_REVOKED *crl_revoke(X509_CRL *crl, const char *serial);
+void crl_revoke_for(X509_CRL *crl, const char *serial, int reason);
+void crl_revoke_of(X509_CRL *crl, const char *serial, X509 *issuer);
+void crl_add_number(X509_CRL *crl, int nid, const char *hex, int critical);
+void crl_add_extension(X509_CRL *crl, X509 *issuer, const char *name, const char *value,
+                       const char *sections);
+void crl_sign(X509_CRL *crl, EVP_PKEY *key);
+
+/* An extension with any DER, of a list or of an entry. */
+void crl_add_raw(X509_CRL *crl, const char *oid, int critical, mtls_span_t der);
+void crl_entry_add_raw(X509_REVOKED *entry, const char *oid, int critical, mtls_span_t der);
+
+mtls_span_t crl_der(apr_pool_t *p, X509_CRL *crl);
+mtls_span_t crl_pem(apr_pool_t *p, X509_CRL *crl);
+
 /* A stack of certificates that owns its references; ended by NULL. */
 STACK_OF(X509) * stack_of(apr_pool_t *p, ...);
 

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+/* Sources: whatever is read from files. How one is loaded, first while the configuration is read
+ * and then whenever a file has changed (reload.h). */
+
+#ifndef MTLS_HTTPD_WATCHED_H
+#define MTLS_HTTPD_WATCHED_H
+
+#include <httpd.h>
+#include <http_config.h>
+
+#include "httpd/look.h"
+#include "policy/parse_env.h"
+
+/* A file that was touched less than this ago may still be written to, within one tick of the file
+ * system's clock. */
+#define MTLS_FILE_QUIET apr_time_from_msec(250)
+
+typedef struct mtls_watched_t {
+    const char *where;
+    mtls_load_fn load;
+    const void *what;
+    mtls_live_t *live;
+    mtls_look_t look;
+    apr_uint64_t seen;    /* of everything it looks at, when it was last loaded */
+    apr_uint64_t pending; /* the same when it last differed, and was still being written to */
+    int index;
+} mtls_watched_t;
+
+/* One load under way: the baton of its environment. */
+typedef struct mtls_attempt_t {
+    cmd_parms *cmd; /* while the configuration is read; else NULL */
+    mtls_watched_t *source;
+    mtls_look_t look;
+    int use_kept;                 /* read the last good versions, after what is there was no good */
+    apr_array_header_t *warnings; /* const char * */
+} mtls_attempt_t;
+
+/* Forget all sources, before the configuration is read. */
+void mtls_watched_begin(apr_pool_t *pconf);
+
+/* mtls_watched_t *, in the order of configuration. */
+const apr_array_header_t *mtls_watched_all(void);
+
+/* An environment for parsing a directive: files are read and become sources. */
+mtls_parse_env_t mtls_watched_env(cmd_parms *cmd, const ap_directive_t *directive);
+
+/* Load into a pool of its own, and put in force what is new and good. `error` lives as long as the
+ * look of the attempt. 0: nothing has come into force. */
+int mtls_watched_try(mtls_attempt_t *attempt, const char **error);
+
+/* Whatever was read well is what a later restart falls back on. In the parent. */
+void mtls_watched_keep_texts(const mtls_look_t *look);
+
+/* The source now looks at what an attempt has looked at. */
+void mtls_watched_take(mtls_watched_t *source, mtls_look_t *look);
+
+#endif
