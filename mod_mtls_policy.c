@@ -10,6 +10,7 @@
 #include <http_protocol.h>
 #include <http_request.h>
 #include <http_ssl.h>
+#include <mpm_common.h>
 #include <mod_proxy.h>
 #include <mod_ssl_openssl.h>
 
@@ -21,6 +22,7 @@
 #include "httpd/expr.h"
 #include "httpd/lifecycle.h"
 #include "httpd/peer.h"
+#include "httpd/reload.h"
 
 static void register_hooks(apr_pool_t *p)
 {
@@ -33,6 +35,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_check_config(mtls_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(mtls_post_config, after_ssl, NULL, APR_HOOK_LAST);
     ap_hook_child_init(mtls_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_monitor(mtls_reload_monitor, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_expr_lookup(mtls_expr_lookup, NULL, NULL, APR_HOOK_MIDDLE);
 
     /* mod_ssl. */

@@ -9,71 +9,22 @@
 use strict;
 use warnings;
 use FindBin;
-use lib "$FindBin::RealBin/../../demo/lib";
+use lib "$FindBin::RealBin/lib", "$FindBin::RealBin/../../demo/lib";
+use Examples qw(ask start examples log_of_the_example);
+use Examples::DeviceAuthentication;
+use Examples::TrustConfigs;
 use File::Basename qw(basename);
-use Loopback qw(received free_port);
+use Loopback qw(free_port);
 use Test::More;
 
 my %TESTS = (
-    'public-and-protected.conf' => \&public_and_protected,
-    'restricted-partner.conf'   => \&restricted_partner,
+    'device-authentication.conf' => \&Examples::DeviceAuthentication::run,
+    'public-and-protected.conf'  => \&public_and_protected,
+    'restricted-partner.conf'    => \&restricted_partner,
+    'trust-configs.conf'         => \&Examples::TrustConfigs::run,
 );
 
-my $EXAMPLES = "$FindBin::RealBin/..";
 my $CN = 'client.bigpartner.example';
-my @LOGGED = qw(report user protocol session);
-
-# ---- how a row is asked and checked ----
-
-# [what is promised, path, certificate, "STATUS REASON", how ...]
-#   server   which backend must have answered       backend  header => value that arrived there
-#   page     what the answer must match             report, user, protocol, session   from the log
-sub ask {
-    my ($lab, $url, @rows) = @_;
-    for my $row (@rows) {
-        my ($promise, $path, $certificate, $expected, %how) = @$row;
-        subtest $promise => sub {
-            my $got = $lab->request('gateway', $url . $path, certificate => $certificate, %how);
-            is("$got->{status} $got->{reason}", $expected, 'status and reason')
-                or diag($got->{complaint});
-            is((received($got, 'backend'))[0], $how{server}, 'answered by') if exists $how{server};
-            like($got->{body}, $how{page}, 'page') if $how{page};
-            unlike($got->{body}, qr/big ?partner/i, 'no certificate text') if $how{page};
-            for my $name (sort keys %{ $how{backend} // {} }) {
-                my @want = grep { defined } $how{backend}{$name};
-                is_deeply([received($got, $name)], \@want, "the backend received $name");
-            }
-            is($got->{$_}, $how{$_}, $_) for grep { exists $how{$_} } @LOGGED;
-        };
-    }
-    return;
-}
-
-sub start {
-    my ($lab, $file, %more) = @_;
-    my ($gateway, $plain) = (free_port(), free_port());
-    my $pki = $lab->pki;
-    $lab->start_httpd('gateway',
-        include => "$EXAMPLES/$file",
-        listen  => [$gateway, $plain],
-        define  => {
-            GATEWAY_NAME => 'gateway.test', GATEWAY_PORT => $gateway, PLAIN_PORT => $plain,
-            SERVER_CERT => "$pki/server-chain.crt", SERVER_KEY => "$pki/server.key",
-            CLIENT_CA_FILE => "$pki/ca-bundle.crt", ERROR_PAGES => error_pages($lab),
-            GATEWAY_LOG => $lab->dir . '/gateway.log', %more,
-        });
-    return ("https://localhost:$gateway", "http://localhost:$plain");
-}
-
-# Where a child of httpd that is not root may read them.
-sub error_pages {
-    my ($lab) = @_;
-    my $text = $lab->read_file("$EXAMPLES/errors/refused.html");
-    $lab->write_file('errors/refused.html', $text);
-    return $lab->dir . '/errors';
-}
-
-sub log_of_the_example { my ($lab) = @_; return $lab->read_file($lab->dir . '/gateway.log') }
 
 # ---- public-and-protected.conf ----
 
@@ -250,7 +201,7 @@ sub staged_rows {
 sub first_virtual_host {
     my ($lab) = @_;
     my ($port, $pki) = (free_port(), $lab->pki);
-    my ($vhost) = $lab->read_file("$EXAMPLES/../README.md") =~ /^```apache\n(.*?)^```/ms;
+    my ($vhost) = $lab->read_file(examples() . '/../README.md') =~ /^```apache\n(.*?)^```/ms;
     my %ours = ('server-chain.pem' => 'server-chain.crt', 'server.key' => 'server.key',
         'client-ca.pem' => 'ca-bundle.crt');
     $vhost =~ s{\*:443}{*:$port} or die "README.md has no vhost on *:443\n";
@@ -271,7 +222,7 @@ sub first_virtual_host {
 
 # ---- all of them ----
 
-is_deeply([sort keys %TESTS], [sort map { basename($_) } glob "$EXAMPLES/*.conf"],
+is_deeply([sort keys %TESTS], [sort map { basename($_) } glob examples() . '/*.conf'],
     'every example has a test, every test an example');
 
 sub run {

@@ -11,8 +11,9 @@ use strict;
 use warnings;
 use Cwd qw(abs_path);
 use Exporter 'import';
-use File::Basename qw(dirname);
-use lib dirname(abs_path(__FILE__)) . '/../../t/lib';
+use File::Basename qw(basename dirname);
+use lib map { dirname(abs_path(__FILE__)) . "/../../t/$_" } qw(lib pki/lib);
+use MTLSPKI::Issuer;
 use MTLSTest::Layout qw(httpd module_path load_modules runtime_user free_port);
 use File::Path qw(make_path remove_tree);
 use File::Temp qw(tempdir);
@@ -23,7 +24,8 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT_OK = qw(received free_port);
 
-use constant { START_SECONDS => 20, STOP_SECONDS => 20, LOG_SECONDS => 10, CURL_SECONDS => 30 };
+use constant { START_SECONDS => 20, STOP_SECONDS => 20, LOG_SECONDS => 10, CURL_SECONDS => 30,
+    RELOAD_SECONDS => 60 };
 
 my @MODULES = qw(
     authn_core authz_core alias env filter include log_config mime mtls_policy proxy proxy_http
@@ -77,10 +79,27 @@ sub write_file {
     my ($self, $name, $text) = @_;
     my $file = "$self->{dir}/$name";
     make_path(dirname($file));
-    open my $out, '>', $file or die "$file: $!\n";
+    # Whoever reads meanwhile has the old bytes or the new ones; a folder that is read as a whole
+    # passes over names that begin with a dot.
+    my $new = dirname($file) . '/.' . basename($file) . '.new';
+    open my $out, '>', $new or die "$new: $!\n";
     print {$out} $text;
-    close $out or die "$file: $!\n";
+    close $out or die "$new: $!\n";
+    rename $new, $file or die "$file: $!\n";
     return $file;
+}
+
+# A file of trust stores: certificates of the PKI, one after the other.
+sub install {
+    my ($self, $name, @certificates) = @_;
+    return $self->write_file($name,
+        join '', map { $self->read_file("$self->{pki}/$_.crt") } @certificates);
+}
+
+sub remove_file {
+    my ($self, $name) = @_;
+    unlink "$self->{dir}/$name" or die "$name: $!\n";
+    return;
 }
 
 sub read_file {
@@ -173,6 +192,24 @@ sub make_leaf {
     return $name;
 }
 
+# A certificate or CA as t/pki/lib/MTLSPKI/Fixtures.pm describes them.
+sub make {
+    my ($self, $name, %description) = @_;
+    MTLSPKI::Issuer->new($self->{pki})->make($name, \%description);
+    return $name;
+}
+
+# The text of a CRL: issuer, revoked => [names], to => seconds until nextUpdate.
+sub crl {
+    my ($self, $issuer, %description) = @_;
+    my $name = "made-$$";
+    MTLSPKI::Issuer->new($self->{pki})
+        ->make_crl($name, { issuer => $issuer, to => 86_400, %description });
+    my $text = $self->read_file("$self->{pki}/$name.crl");
+    unlink "$self->{pki}/$name.crl";
+    return $text;
+}
+
 # ---- processes ----
 
 # In a process group of its own: Ctrl-C and a resized terminal are for us, not for httpd, to which
@@ -260,11 +297,12 @@ sub received {
 
 # ---- curl ----
 
-# arg: certificate (a name of the PKI), leaf_only, headers [..], http2, resume, method,
-#   path_as_is
+# arg: certificate (a name of the PKI), leaf_only, headers [..], http2, method, path_as_is,
+#   resume (1, or the path of the request that makes the TLS session)
 sub curl_arguments {
     my ($self, $url, %arg) = @_;
-    my @with = ('--cacert', "$self->{pki}/ca-bundle.crt");
+    # The root alone: given an intermediate, OpenSSL would send it for a client that has none.
+    my @with = ('--cacert', "$self->{pki}/root.crt");
     if (my $name = $arg{certificate}) {
         my $chain = $arg{leaf_only} ? '' : '-chain';
         push @with, '--cert', "$self->{pki}/$name$chain.crt", '--key', "$self->{pki}/$name.key";
@@ -274,7 +312,9 @@ sub curl_arguments {
     push @with, $arg{method} eq 'HEAD' ? '--head' : ('-X', $arg{method}) if $arg{method};
     push @with, map { ('-H', $_) } @{ $arg{headers} // [] };
     # The first answer closes the connection; the second request has to resume the TLS session.
-    push @with, '-H', 'Connection: close', '-o', '/dev/null', $url if $arg{resume};
+    my $first = $url;
+    $first =~ s{\A(\w+://[^/]+).*}{$1$arg{resume}}s if ($arg{resume} // '') =~ m{\A/};
+    push @with, '-H', 'Connection: close', '-o', '/dev/null', $first if $arg{resume};
     return (@with, $url);
 }
 
@@ -289,6 +329,30 @@ sub request {
     $output =~ s/\A\n\d{3}// if $arg{resume};
     my $logged = $self->logged($server, $case, $status eq '000' ? 0 : $arg{resume} ? 2 : 1);
     return { %{$logged}, status => $status, body => $output, complaint => $complaint };
+}
+
+# The same request again until status and reason are those expected: what a file says is in force
+# some time after it was changed. Returns the last answer and how many seconds it took.
+sub request_until {
+    my ($self, $expected, @request) = @_;
+    my ($got, $begun) = (undef, time);
+    $self->await(RELOAD_SECONDS, sub {
+        $got = $self->request(@request);
+        return "$got->{status} $got->{reason}" eq $expected;
+    });
+    return { %{$got}, seconds => time - $begun };
+}
+
+# The first line of the module's in a server's error log that matches, once it is there; names of
+# files shortened to what a reader wants to know.
+sub said {
+    my ($self, $server, $pattern) = @_;
+    return $self->await(RELOAD_SECONDS, sub {
+        my ($line) = grep { /mtls_policy: / && $_ =~ $pattern }
+            split /\n/, $self->read_file("$self->{dir}/$server/error.log");
+        $line = ($line // '') =~ s/\A.*?(?=mtls_policy: )//r;
+        return $line =~ s{(?:\Q$self->{dir}\E|\Q$self->{top}\E)/}{}gr;
+    });
 }
 
 sub run {

@@ -9,6 +9,7 @@
 #include "httpd/export.h"
 #include "httpd/log.h"
 #include "httpd/peer.h"
+#include "httpd/reload.h"
 #include "httpd/site.h"
 #include "httpd/strip.h"
 
@@ -266,6 +267,7 @@ static int enforce(request_rec *r, int last_chance)
 int mtls_access_post_read_request(request_rec *r)
 {
     mtls_strip_request(r);
+    mtls_reload_on_request(r->request_time);
     if (mtls_site()->defers && !r->connection->master)
         tell_before_walk(r);
     return DECLINED;

@@ -322,6 +322,18 @@ static int check_requires(apr_pool_t *p, server_rec *main_server)
     return OK;
 }
 
+/* Whether what is trusted is the same wherever the policy is used. */
+static int names_no_vhost(const mtls_trust_t *trust)
+{
+    int i;
+
+    for (i = 0; trust && i < trust->n; i++) {
+        if (!trust->stores[i])
+            return 0;
+    }
+    return trust != NULL;
+}
+
 /* Named policies that nobody uses are looked at as well: a typo must not wait for its first use. */
 static int check_named(apr_pool_t *p, server_rec *main_server)
 {
@@ -334,7 +346,12 @@ static int check_named(apr_pool_t *p, server_rec *main_server)
         const mtls_named_policy_t *named = apr_hash_this_val(i);
         for (k = 0; k < named->policy->rules->nelts; k++) {
             const mtls_rule_t *rule = APR_ARRAY_IDX(named->policy->rules, k, const mtls_rule_t *);
-            if ((error = mtls_rule_trust_names(rule, check_trust_name, &check)) != NULL)
+            error = mtls_rule_trust_names(rule, check_trust_name, &check);
+            if (!error && names_no_vhost(named->policy->trust)) {
+                check.trust = named->policy->trust;
+                error = mtls_rule_spiffe_domains(rule, check_domain, &check);
+            }
+            if (error)
                 return fail(main_server, mtls_rule_where(rule), error);
         }
     }
@@ -445,6 +462,20 @@ static int binds_issuer(const mtls_section_t *section)
     return bound;
 }
 
+/* What the server itself says beside, and the main server before it. */
+static int binds_issuer_above(const server_rec *s, const mtls_section_t *section)
+{
+    const apr_array_header_t *sections = mtls_site()->sections;
+    int i, bound = 0;
+
+    for (i = 0; !section->drops_inherited && i < sections->nelts && !bound; i++) {
+        const mtls_section_t *outer = APR_ARRAY_IDX(sections, i, mtls_section_t *);
+        bound = outer->is_top && (outer->server == s || !outer->server->is_virtual) &&
+                binds_issuer(outer);
+    }
+    return bound;
+}
+
 static int anchors_of_store(const mtls_trust_handle_t *store)
 {
     const mtls_version_t *version = store ? mtls_live_take(store->live) : NULL;
@@ -505,7 +536,8 @@ static void warn_of_anchors(server_rec *s, const mtls_section_t *section)
 {
     int anchors;
 
-    if (section->server != s || binds_issuer(section) || (anchors = fewest_anchors(s, section)) < 2)
+    if (section->server != s || binds_issuer(section) || binds_issuer_above(s, section) ||
+        (anchors = fewest_anchors(s, section)) < 2)
         return;
     ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                  "mtls_policy: %s: the trust store has %d anchors and the policy has no issuer, "

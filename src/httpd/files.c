@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include <httpd.h>
-#include <http_config.h>
 #include <apr_file_info.h>
 #include <apr_file_io.h>
 #include <apr_fnmatch.h>
@@ -95,12 +94,12 @@ apr_uint64_t mtls_file_state(apr_pool_t *p, const char *path, apr_time_t *touche
 {
     apr_finfo_t info;
     apr_uint64_t state;
+    apr_status_t rv = apr_stat(
+        &info, path,
+        APR_FINFO_IDENT | APR_FINFO_SIZE | APR_FINFO_MTIME | APR_FINFO_CTIME | APR_FINFO_PROT, p);
 
-    if (apr_stat(&info, path,
-                 APR_FINFO_IDENT | APR_FINFO_SIZE | APR_FINFO_MTIME | APR_FINFO_CTIME |
-                     APR_FINFO_PROT,
-                 p) != APR_SUCCESS)
-        return 0;
+    if (rv != APR_SUCCESS)
+        return APR_STATUS_IS_EACCES(rv) ? MTLS_FILE_HIDDEN : 0;
     if (touched && info.mtime > *touched)
         *touched = info.mtime;
     if (touched && info.ctime > *touched)
@@ -110,7 +109,7 @@ apr_uint64_t mtls_file_state(apr_pool_t *p, const char *path, apr_time_t *touche
     state = mix(state, (apr_uint64_t)info.size);
     state = mix(state, (apr_uint64_t)info.mtime);
     state = mix(state, (apr_uint64_t)info.ctime);
-    return state ? state : 1;
+    return state > MTLS_FILE_HIDDEN ? state : MTLS_FILE_HIDDEN + 1;
 }
 
 /* ---- patterns ---- */
@@ -180,108 +179,4 @@ const char *mtls_files_expand(apr_pool_t *p, const char *pattern, apr_array_head
         return expand_glob(p, pattern, paths);
     APR_ARRAY_PUSH(paths, const char *) = apr_pstrdup(p, pattern);
     return NULL;
-}
-
-/* ---- the last good versions ---- */
-
-/* Of one file, or of what a pattern stood for. The module itself is unloaded and loaded again at a
- * restart, so this holds bytes and nothing else; another layout takes another key. */
-#define KEPT_KEY "mtls_policy_last_good_1"
-
-typedef struct kept_t {
-    struct kept_t *next;
-    mtls_text_t *text;
-    char name[];
-} kept_t;
-
-typedef struct retained_t {
-    kept_t *first;
-    int running;
-} retained_t;
-
-static retained_t *retained(void)
-{
-    retained_t *r = ap_retained_data_get(KEPT_KEY);
-
-    return r ? r : ap_retained_data_create(KEPT_KEY, sizeof(*r));
-}
-
-int mtls_files_running(void)
-{
-    return retained()->running;
-}
-
-void mtls_files_set_running(void)
-{
-    retained()->running = 1;
-}
-
-static kept_t *find_kept(const char *name)
-{
-    kept_t *k = retained()->first;
-
-    while (k && strcmp(k->name, name) != 0)
-        k = k->next;
-    return k;
-}
-
-void mtls_files_keep(const char *path, mtls_text_t *text)
-{
-    kept_t *k = find_kept(path);
-
-    if (!k) {
-        if ((k = calloc(1, sizeof(*k) + strlen(path) + 1)) == NULL)
-            return;
-        strcpy(k->name, path);
-        k->next = retained()->first;
-        retained()->first = k;
-    }
-    text->holders++;
-    mtls_text_release(k->text);
-    k->text = text;
-}
-
-mtls_text_t *mtls_files_kept(const char *path)
-{
-    const kept_t *k = find_kept(path);
-
-    return k ? k->text : NULL;
-}
-
-/* Paths are absolute, so none is taken for a pattern. */
-static const char *pattern_key(apr_pool_t *p, const char *pattern)
-{
-    return apr_pstrcat(p, "pattern:", pattern, NULL);
-}
-
-void mtls_files_keep_paths(apr_pool_t *p, const char *pattern, const apr_array_header_t *paths)
-{
-    apr_size_t len = 0;
-    mtls_text_t *text;
-    char *at;
-    int i;
-
-    for (i = 0; i < paths->nelts; i++)
-        len += strlen(APR_ARRAY_IDX(paths, i, const char *)) + 1;
-    if ((text = malloc(sizeof(*text) + len + 1)) == NULL)
-        return;
-    text->holders = 1;
-    text->len = len;
-    for (at = text->data, i = 0; i < paths->nelts; i++)
-        at = apr_cpystrn(at, APR_ARRAY_IDX(paths, i, const char *),
-                         strlen(APR_ARRAY_IDX(paths, i, const char *)) + 1) +
-             1;
-    *at = '\0';
-    mtls_files_keep(pattern_key(p, pattern), text);
-    mtls_text_release(text);
-}
-
-int mtls_files_kept_paths(apr_pool_t *p, const char *pattern, apr_array_header_t *paths)
-{
-    const mtls_text_t *text = mtls_files_kept(pattern_key(p, pattern));
-    const char *at = text ? text->data : NULL;
-
-    for (; at && at < text->data + text->len; at += strlen(at) + 1)
-        APR_ARRAY_PUSH(paths, const char *) = apr_pstrdup(p, at);
-    return at != NULL;
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The mod_mtls_policy authors */
 
-/* Files that are read whole: how to tell that one has changed, and the last good version of each
- * for a restart that finds it broken. */
+/* Files that are read whole, and how to tell that one has changed. */
 
 #ifndef MTLS_HTTPD_FILES_H
 #define MTLS_HTTPD_FILES_H
@@ -23,8 +22,10 @@ void mtls_text_release(mtls_text_t *text);
  * wrong, in `p`. */
 const char *mtls_file_read(apr_pool_t *p, const char *path, mtls_text_t **text);
 
-/* A number that is another one when the file may have another content; 0: it is not there.
- * `touched` gets the time of its last change when that is later. */
+/* A number that is another one when the file may have another content; 0: it is not there,
+ * MTLS_FILE_HIDDEN: this process may not know. `touched` gets the time of its last change when that
+ * is later. */
+#define MTLS_FILE_HIDDEN 1
 apr_uint64_t mtls_file_state(apr_pool_t *p, const char *path, apr_time_t *touched);
 
 /* Mix a text into a number as above. */
@@ -33,16 +34,5 @@ apr_uint64_t mtls_file_mix(apr_uint64_t seed, const char *text);
 /* Push the names (const char *) a file, a glob or a directory stands for, in order. NULL or what is
  * wrong, in `p`. */
 const char *mtls_files_expand(apr_pool_t *p, const char *pattern, apr_array_header_t *paths);
-
-/* The last good version of a file, and the last good expansion of a pattern, of this server since
- * it was first started. Only the parent keeps them. */
-void mtls_files_keep(const char *path, mtls_text_t *text);
-mtls_text_t *mtls_files_kept(const char *path);
-void mtls_files_keep_paths(apr_pool_t *p, const char *pattern, const apr_array_header_t *paths);
-int mtls_files_kept_paths(apr_pool_t *p, const char *pattern, apr_array_header_t *paths);
-
-/* Whether the server has run before with what was kept: the configuration is read for a restart. */
-int mtls_files_running(void);
-void mtls_files_set_running(void);
 
 #endif

@@ -19,10 +19,11 @@ void mtls_look_release(const mtls_look_t *look)
 {
     apr_hash_index_t *i;
 
-    for (i = apr_hash_first(NULL, look->entries); i; i = apr_hash_next(i)) {
+    for (i = look->entries ? apr_hash_first(NULL, look->entries) : NULL; i; i = apr_hash_next(i)) {
         mtls_entry_t *entry = apr_hash_this_val(i);
-        mtls_text_release(entry->text);
-        entry->text = NULL;
+        mtls_text_release(entry->owner);
+        entry->owner = NULL;
+        entry->text = mtls_span(NULL, 0);
     }
 }
 
@@ -130,8 +131,20 @@ void mtls_look_note_pattern(mtls_look_t *look, const char *pattern, const apr_ar
     entry->paths = apr_array_make(look->p, 8, sizeof(const char *));
     entry->error = error ? apr_pstrdup(look->p, error) : NULL;
     for (i = from; i < paths->nelts; i++) {
-        const mtls_entry_t *file = mtls_look_note(look, APR_ARRAY_IDX(paths, i, const char *));
+        mtls_entry_t *file = mtls_look_note(look, APR_ARRAY_IDX(paths, i, const char *));
+        file->stays = error != NULL;
         APR_ARRAY_PUSH(entry->paths, const char *) = file->name;
     }
     entry->state = names_state(entry->paths, error);
+}
+
+void mtls_look_excuse(mtls_look_t *look)
+{
+    apr_hash_index_t *i;
+
+    for (i = apr_hash_first(NULL, look->entries); i; i = apr_hash_next(i)) {
+        mtls_entry_t *entry = apr_hash_this_val(i);
+        if (!entry->paths && mtls_file_state(look->p, entry->name, NULL) == MTLS_FILE_HIDDEN)
+            entry->state = MTLS_FILE_HIDDEN;
+    }
 }

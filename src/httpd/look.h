@@ -10,14 +10,17 @@
 #include <apr_hash.h>
 
 #include "httpd/files.h"
+#include "policy/span.h"
 
 /* A file, or a pattern. */
 typedef struct mtls_entry_t {
     const char *name;
     apr_uint64_t state;        /* before it was read */
-    mtls_text_t *text;         /* while loading */
+    mtls_text_t *owner;        /* holds the text; NULL: it lives elsewhere, or there is none */
+    mtls_span_t text;          /* of this version, while it is loaded; NULL data: not read */
     const char *error;         /* why its last good version stays; NULL */
     apr_array_header_t *paths; /* of a pattern, const char *; NULL: a file */
+    int stays;                 /* its pattern has lost all files, which is told of the pattern */
 } mtls_entry_t;
 
 /* Replaced as a whole by the next load. */
@@ -49,5 +52,8 @@ void mtls_look_carry(mtls_look_t *look, const mtls_look_t *before);
  * anything has changed. `touched` gets the latest change when it is later. */
 apr_uint64_t mtls_look_seen(const mtls_look_t *look);
 apr_uint64_t mtls_look_now(const mtls_look_t *look, apr_time_t *touched);
+
+/* What this process may not even look at has not changed, as far as it can tell. */
+void mtls_look_excuse(mtls_look_t *look);
 
 #endif

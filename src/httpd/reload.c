@@ -3,24 +3,22 @@
 
 #include "httpd/reload.h"
 
-#include <pthread.h>
-
 #include <apr_shm.h>
 #include <apr_strings.h>
 #include <apr_thread_mutex.h>
+#include <ap_mpm.h>
 #include <http_log.h>
 
 #include "httpd/config.h"
+#include "httpd/kept.h"
 #include "httpd/readable.h"
 #include "httpd/watched.h"
 #include "httpd/watcher.h"
 
 APLOG_USE_MODULE(mtls_policy);
 
-/* How often the parent asks whether a child has found something good. */
-#define FOLLOW apr_time_from_msec(200)
-
 apr_uint32_t mtls_reload_generation;
+apr_time_t mtls_reload_due;
 
 /* Of each source, shared by all processes: a change is told once, and not by every child. */
 typedef struct board_t {
@@ -33,39 +31,49 @@ static struct {
     int seconds;
     board_t *board;
     apr_thread_mutex_t *lock; /* one look at a time in a process */
-    int in_child;
     server_rec *server;
 } reload;
 
 /* ---- telling ---- */
 
+/* At most so many names in one line. */
+#define MOST_NAMES 4
+
+static void add_name(apr_pool_t *p, const char **names, int *n, const char *name)
+{
+    if (++*n <= MOST_NAMES)
+        *names = *names ? apr_pstrcat(p, *names, ", ", name, NULL) : name;
+}
+
+/* What is new or another, and what has gone. */
 static const char *names_of_changed(const mtls_attempt_t *attempt)
 {
+    const mtls_look_t *look = &attempt->look, *before = &attempt->source->look;
     const char *names = NULL;
     apr_hash_index_t *i;
     int n = 0;
 
-    for (i = apr_hash_first(NULL, attempt->look.entries); i; i = apr_hash_next(i)) {
+    for (i = apr_hash_first(NULL, look->entries); i; i = apr_hash_next(i)) {
         const mtls_entry_t *entry = apr_hash_this_val(i);
-        const mtls_entry_t *before = mtls_look_find(&attempt->source->look, entry->name);
-        if (entry->paths || entry->error || (before && before->state == entry->state))
-            continue;
-        if (++n <= 3)
-            names =
-                names ? apr_pstrcat(attempt->look.p, names, ", ", entry->name, NULL) : entry->name;
+        const mtls_entry_t *old = mtls_look_find(before, entry->name);
+        if (!entry->paths && !entry->error && !(old && old->state == entry->state))
+            add_name(look->p, &names, &n, entry->name);
     }
-    if (n > 3)
-        names = apr_psprintf(attempt->look.p, "%s and %d more", names, n - 3);
-    return names ? names : "files have gone";
+    for (i = apr_hash_first(NULL, before->entries); i; i = apr_hash_next(i)) {
+        const mtls_entry_t *old = apr_hash_this_val(i);
+        if (!old->paths && !mtls_look_find(look, old->name))
+            add_name(look->p, &names, &n, apr_pstrcat(look->p, old->name, " (gone)", NULL));
+    }
+    if (n > MOST_NAMES)
+        names = apr_psprintf(look->p, "%s and %d more", names, n - MOST_NAMES);
+    return names ? names : "the same once more";
 }
 
-static void tell_good(const mtls_attempt_t *attempt, apr_uint64_t state)
+/* `first` of all processes. */
+static void tell_good(const mtls_attempt_t *attempt, int first)
 {
-    board_t *board = &reload.board[attempt->source->index];
-    int i, first = __atomic_exchange_n(&board->told_good, state, __ATOMIC_ACQ_REL) != state;
+    int i;
 
-    /* Read once more because it was so new: nothing to tell where it has stayed the same. */
-    first = first && state != mtls_look_seen(&attempt->source->look);
     ap_log_error(APLOG_MARK, first ? APLOG_NOTICE : APLOG_DEBUG, 0, reload.server,
                  "mtls_policy: %s: reloaded: %s", attempt->source->where,
                  names_of_changed(attempt));
@@ -116,26 +124,70 @@ static void tell_bad(const mtls_attempt_t *attempt, const char *error, apr_uint6
 
 /* ---- looking ---- */
 
+/* A child of prefork has one thread, and the C library serves it faster for that: it looks when a
+ * request has come. */
+static int is_threaded(void)
+{
+    int threaded = 0;
+
+    return ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded) == APR_SUCCESS && threaded;
+}
+
+/* Something new is in force. The first process that says so keeps it for the others; `told` is what
+ * had been said before it began to read, lest a slow one speaks over a later version. */
+static void came_into_force(mtls_attempt_t *attempt, apr_uint64_t state, apr_uint64_t told)
+{
+    mtls_watched_t *source = attempt->source;
+    board_t *board = &reload.board[source->index];
+    int again = state == mtls_look_seen(&source->look); /* read once more for being so new */
+    int first = told != state && __atomic_compare_exchange_n(&board->told_good, &told, state, 0,
+                                                             __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+
+    source->in_force = state;
+    __atomic_add_fetch(&mtls_reload_generation, 1, __ATOMIC_RELEASE);
+    if (first)
+        mtls_watched_keep(source, &attempt->look, state);
+    tell_good(attempt, first && !again);
+}
+
 static void load_again(mtls_watched_t *source, apr_uint64_t state)
 {
-    mtls_attempt_t attempt = {NULL, source, {NULL, NULL}, 0, NULL};
+    mtls_attempt_t attempt = {.source = source};
+    apr_uint64_t told = __atomic_load_n(&reload.board[source->index].told_good, __ATOMIC_ACQUIRE);
     const char *error = NULL;
-    int made;
 
     if (!mtls_look_begin(&attempt.look))
         return;
     attempt.warnings = apr_array_make(attempt.look.p, 2, sizeof(const char *));
-    made = mtls_watched_try(&attempt, &error);
-    if (made)
-        __atomic_add_fetch(&mtls_reload_generation, 1, __ATOMIC_RELEASE);
-    if (made)
-        tell_good(&attempt, state);
+    if (mtls_watched_try(&attempt, &error))
+        came_into_force(&attempt, state, told);
     tell_bad(&attempt, error, state);
-    if (!error && !reload.in_child)
-        mtls_watched_keep_texts(&attempt.look);
     if (error)
         mtls_look_carry(&attempt.look, &source->look);
+    mtls_look_release(&attempt.look);
     mtls_watched_take(source, &attempt.look);
+}
+
+/* This process has missed a version that others have in force, and the files are not that any more:
+ * an idle child of prefork, the parent. What is broken now must not bring back what is older. */
+static void catch_up(mtls_watched_t *source, apr_uint64_t good)
+{
+    mtls_attempt_t attempt = {.source = source};
+    const char *error = NULL;
+    const mtls_kept_t *kept;
+
+    if (!mtls_look_begin(&attempt.look))
+        return;
+    kept = mtls_kept_read(attempt.look.p, source->index);
+    if (kept && kept->state == good) {
+        attempt.kept = kept->texts;
+        attempt.warnings = apr_array_make(attempt.look.p, 2, sizeof(const char *));
+        if (mtls_watched_try(&attempt, &error)) {
+            source->in_force = good;
+            __atomic_add_fetch(&mtls_reload_generation, 1, __ATOMIC_RELEASE);
+        }
+    }
+    mtls_look_end(&attempt.look); /* its texts are the kept file's */
 }
 
 /* A change counts once the file has been left alone for a moment, or did not change between two
@@ -144,9 +196,12 @@ static void look_at(mtls_watched_t *source, apr_time_t now)
 {
     apr_time_t touched = 0;
     apr_uint64_t state = mtls_look_now(&source->look, &touched);
+    apr_uint64_t good = __atomic_load_n(&reload.board[source->index].told_good, __ATOMIC_ACQUIRE);
 
     if (state == source->seen)
         return;
+    if (good && good != source->in_force && good != state)
+        catch_up(source, good);
     if (state != source->pending && touched > now - MTLS_FILE_QUIET &&
         touched < now + MTLS_FILE_QUIET) {
         source->pending = state;
@@ -159,6 +214,8 @@ static void look_at_all(void)
 {
     int i;
 
+    if (mtls_reload_due)
+        mtls_reload_due = apr_time_now() + apr_time_from_sec(reload.seconds) / 2;
     apr_thread_mutex_lock(reload.lock);
     for (i = 0; i < mtls_watched_all()->nelts; i++)
         look_at(APR_ARRAY_IDX(mtls_watched_all(), i, mtls_watched_t *), apr_time_now());
@@ -166,34 +223,33 @@ static void look_at_all(void)
 }
 
 /* The parent takes over what a child has found good, and nothing else: it may read files that they
- * cannot. Its next children begin with that, and a restart falls back on it. */
+ * cannot. Its next children begin with that. */
 static void follow(mtls_watched_t *source)
 {
-    const board_t *board = &reload.board[source->index];
-    apr_uint64_t good = __atomic_load_n(&board->told_good, __ATOMIC_ACQUIRE);
+    apr_uint64_t good = __atomic_load_n(&reload.board[source->index].told_good, __ATOMIC_ACQUIRE);
 
-    if (good != source->pending && good != source->seen && good) {
-        source->pending = good;
-        if (mtls_look_now(&source->look, NULL) == good)
-            load_again(source, good);
-    }
+    if (!good || good == source->in_force)
+        return;
+    if (mtls_look_now(&source->look, NULL) == good)
+        load_again(source, good);
+    else
+        catch_up(source, good);
 }
 
-static void follow_all(void)
+int mtls_reload_monitor(apr_pool_t *p, server_rec *s)
 {
     int i;
 
-    apr_thread_mutex_lock(reload.lock);
-    for (i = 0; i < mtls_watched_all()->nelts && !reload.in_child; i++)
+    (void)p;
+    (void)s;
+    for (i = 0; reload.board && i < mtls_watched_all()->nelts; i++)
         follow(APR_ARRAY_IDX(mtls_watched_all(), i, mtls_watched_t *));
-    apr_thread_mutex_unlock(reload.lock);
+    return DECLINED;
 }
 
-static apr_status_t forget_lock(void *unused)
+void mtls_reload_look(void)
 {
-    (void)unused;
-    reload.lock = NULL;
-    return APR_SUCCESS;
+    look_at_all();
 }
 
 /* ---- start ---- */
@@ -201,6 +257,7 @@ static apr_status_t forget_lock(void *unused)
 void mtls_reload_begin(apr_pool_t *pconf)
 {
     memset(&reload, 0, sizeof(reload));
+    mtls_reload_due = 0;
     reload.seconds = MTLS_DEFAULT_RELOAD_SECONDS;
     mtls_watched_begin(pconf);
 }
@@ -210,24 +267,19 @@ void mtls_reload_set_interval(int seconds)
     reload.seconds = seconds;
 }
 
-/* The parent's thread must not be in the middle of anything while a child is forked, which would
- * have locks that nobody gives back. */
-static void before_fork(void)
+static apr_status_t forget_board(void *unused)
 {
-    if (reload.lock && !reload.in_child)
-        apr_thread_mutex_lock(reload.lock);
+    (void)unused;
+    reload.board = NULL;
+    reload.lock = NULL;
+    return APR_SUCCESS;
 }
 
-static void after_fork(void)
+/* What is in force in all processes, for those that come later. */
+static apr_status_t start_board(apr_pool_t *pconf)
 {
-    if (reload.lock && !reload.in_child)
-        apr_thread_mutex_unlock(reload.lock);
-}
-
-static apr_status_t start_in_parent(apr_pool_t *pconf)
-{
-    static int forks_wait;
-    apr_size_t bytes = sizeof(board_t) * (apr_size_t)mtls_watched_all()->nelts;
+    const apr_array_header_t *sources = mtls_watched_all();
+    apr_size_t bytes = sizeof(board_t) * (apr_size_t)sources->nelts;
     apr_status_t rv;
     apr_shm_t *shm;
 
@@ -237,12 +289,21 @@ static apr_status_t start_in_parent(apr_pool_t *pconf)
         return rv;
     reload.board = apr_shm_baseaddr_get(shm);
     memset(reload.board, 0, bytes);
-    apr_pool_cleanup_register(pconf, NULL, forget_lock, apr_pool_cleanup_null);
-    /* Once for each time the module is loaded: its data, and so the mark, go with it. */
-    if (!forks_wait && pthread_atfork(before_fork, after_fork, after_fork) != 0)
-        return APR_ENOMEM;
-    forks_wait = 1;
-    return mtls_watcher_start(pconf, FOLLOW, follow_all);
+    apr_pool_cleanup_register(pconf, NULL, forget_board, apr_pool_cleanup_null);
+    return APR_SUCCESS;
+}
+
+static void keep_all(apr_pool_t *pconf, server_rec *s)
+{
+    int i, kept = mtls_kept_start(pconf, s);
+
+    for (i = 0; i < mtls_watched_all()->nelts; i++) {
+        const mtls_watched_t *source = APR_ARRAY_IDX(mtls_watched_all(), i, mtls_watched_t *);
+        if (kept)
+            mtls_watched_keep(source, &source->look, source->in_force);
+        mtls_look_release(&source->look);
+    }
+    mtls_kept_forget_before();
 }
 
 /* What the children cannot read they cannot read again; so far they have what root has read. */
@@ -270,12 +331,12 @@ int mtls_reload_start(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
     int i;
 
     reload.server = s;
-    mtls_files_set_running();
+    keep_all(pconf, s);
     if (mtls_watched_all()->nelts == 0 || reload.seconds == 0)
         return OK;
     for (i = 0; i < mtls_watched_all()->nelts; i++)
         warn_of_unreadable(ptemp, s, APR_ARRAY_IDX(mtls_watched_all(), i, mtls_watched_t *));
-    if ((rv = start_in_parent(pconf)) == APR_SUCCESS)
+    if ((rv = start_board(pconf)) == APR_SUCCESS)
         return OK;
     ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
                  "mtls_policy: what is read from files cannot be watched; \"MTLSReloadInterval 0\" "
@@ -283,15 +344,33 @@ int mtls_reload_start(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
     return HTTP_INTERNAL_SERVER_ERROR;
 }
 
+/* Of what root has read and the children's User may not see, the start has warned. */
+static void excuse_all(void)
+{
+    int i;
+
+    for (i = 0; i < mtls_watched_all()->nelts; i++) {
+        mtls_watched_t *source = APR_ARRAY_IDX(mtls_watched_all(), i, mtls_watched_t *);
+        int same = source->seen == mtls_look_seen(&source->look);
+        mtls_look_excuse(&source->look);
+        if (same)
+            source->seen = mtls_look_seen(&source->look);
+    }
+}
+
 void mtls_reload_child(apr_pool_t *pchild, server_rec *s)
 {
     apr_status_t rv;
 
     reload.server = s;
-    reload.in_child = 1;
     if (!reload.board)
         return;
+    excuse_all();
     look_at_all();
+    if (!is_threaded()) {
+        mtls_reload_due = apr_time_now() + apr_time_from_sec(reload.seconds) / 2;
+        return;
+    }
     /* Twice in an interval: once to see a change, once more to see that it is complete. */
     rv = mtls_watcher_start(pchild, apr_time_from_sec(reload.seconds) / 2, look_at_all);
     if (rv != APR_SUCCESS)

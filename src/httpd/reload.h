@@ -22,6 +22,20 @@ static inline apr_uint32_t mtls_reload_now(void)
     return __atomic_load_n(&mtls_reload_generation, __ATOMIC_ACQUIRE);
 }
 
+/* When a process without a thread for it is to look again; 0: never. */
+extern apr_time_t mtls_reload_due;
+void mtls_reload_look(void);
+
+/* A request has come. */
+static inline void mtls_reload_on_request(apr_time_t now)
+{
+    if (mtls_reload_due && now >= mtls_reload_due)
+        mtls_reload_look();
+}
+
+/* The parent's idle moments (hook monitor). */
+int mtls_reload_monitor(apr_pool_t *p, server_rec *s);
+
 /* Forget all sources, before the configuration is read. */
 void mtls_reload_begin(apr_pool_t *pconf);
 

@@ -133,6 +133,8 @@ static const char *add_member(cmd_parms *cmd, const ap_directive_t *d, mtls_poli
     const mtls_rule_t *rule = NULL;
     const char *error;
 
+    if (ap_cstr_casecmp(d->directive, "MTLSTrust") == 0 && policy->trust)
+        return "MTLSTrust is set already in this policy; name all stores on one line";
     if (ap_cstr_casecmp(d->directive, "MTLSTrust") == 0)
         return mtls_trust_parse(cmd, d, d->args, &policy->trust);
     if (ap_cstr_casecmp(d->directive, "MTLSRequire") != 0 &&

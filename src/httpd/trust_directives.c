@@ -126,6 +126,18 @@ static const struct {
     {"MTLSPartialChain", set_partial_chain, 1},
 };
 
+/* The same directive stands before in the section. */
+static int is_repeated(const cmd_parms *cmd, const ap_directive_t *d)
+{
+    const ap_directive_t *earlier;
+
+    for (earlier = cmd->directive->first_child; earlier != d; earlier = earlier->next) {
+        if (ap_cstr_casecmp(earlier->directive, d->directive) == 0)
+            return 1;
+    }
+    return 0;
+}
+
 static const char *set_values(cmd_parms *cmd, mtls_trust_spec_t *spec, const ap_directive_t *d,
                               apr_size_t member)
 {
@@ -141,6 +153,8 @@ static const char *set_values(cmd_parms *cmd, mtls_trust_spec_t *spec, const ap_
     }
     if (!error && !*d->args)
         error = "needs a value";
+    if (!error && members[member].most && is_repeated(cmd, d))
+        error = "is set already";
     return error ? apr_psprintf(cmd->pool, "%s: %s", members[member].name, error) : NULL;
 }
 
@@ -226,6 +240,7 @@ static const char *load_store(cmd_parms *cmd, mtls_trust_spec_t *spec)
     mtls_parse_env_t env = mtls_watched_env(cmd, cmd->directive);
     const char *error;
 
+    env.where = apr_psprintf(cmd->pool, "%s: <MTLSTrustStore \"%s\">", env.where, spec->name);
     handle->spec = spec;
     if ((error = env.watch(&env, mtls_trust_store_load, spec, &handle->live)) == NULL)
         apr_hash_set(mtls_site()->stores, spec->name, APR_HASH_KEY_STRING, handle);
@@ -305,6 +320,10 @@ const char *mtls_set_trust(cmd_parms *cmd, void *dir, int argc, char *const argv
         return error;
     for (i = 0; i < argc; i++)
         APR_ARRAY_PUSH(names, const char *) = apr_pstrdup(cmd->pool, argv[i]);
+    if (mtls_section_of(cmd, dir)->trust)
+        return apr_psprintf(cmd->pool,
+                            "MTLSTrust is set already at %s; name all stores on one line",
+                            mtls_section_of(cmd, dir)->trust->where);
     if ((error = make_trust(cmd, cmd->directive, names, &trust)) == NULL)
         mtls_section_of(cmd, dir)->trust = trust;
     return error;

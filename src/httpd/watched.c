@@ -7,6 +7,7 @@
 #include <http_log.h>
 
 #include "httpd/config.h"
+#include "httpd/kept.h"
 #include "httpd/site.h"
 #include "pki/oid.h"
 #include "pki/pem_files.h"
@@ -26,17 +27,30 @@ static const char *full_name(apr_pool_t *p, const char *path)
     return *path ? ap_server_root_relative(p, path) : NULL;
 }
 
+/* The text to use in place of the file; NULL: the file's own. */
+static const mtls_span_t *kept_text(const mtls_attempt_t *attempt, const char *name)
+{
+    if (attempt->kept)
+        return apr_hash_get(attempt->kept, name, APR_HASH_KEY_STRING);
+    return attempt->again ? mtls_kept_before(sources.p, name) : NULL;
+}
+
 static const char *read_entry(const mtls_attempt_t *attempt, apr_pool_t *p, mtls_entry_t *entry)
 {
-    mtls_text_t *kept = attempt->use_kept ? mtls_files_kept(entry->name) : NULL;
+    const mtls_span_t *kept = kept_text(attempt, entry->name);
+    const char *error;
 
-    if (entry->text)
+    if (entry->text.data)
         return NULL;
-    if (!kept)
-        return mtls_file_read(p, entry->name, &entry->text);
-    entry->text = kept;
-    kept->holders++;
-    return NULL;
+    if (kept) {
+        entry->text = *kept;
+        return NULL;
+    }
+    if (attempt->kept)
+        return apr_pstrcat(p, entry->name, " is not among what is kept", NULL);
+    if ((error = mtls_file_read(p, entry->name, &entry->owner)) == NULL)
+        entry->text = mtls_span(entry->owner->data, entry->owner->len);
+    return error;
 }
 
 static const char *read_file(mtls_parse_env_t *env, const char *path, mtls_span_t *text)
@@ -50,7 +64,7 @@ static const char *read_file(mtls_parse_env_t *env, const char *path, mtls_span_
     entry = mtls_look_note(&attempt->look, full);
     if ((error = read_entry(attempt, env->p, entry)) != NULL)
         return error;
-    *text = mtls_span(entry->text->data, entry->text->len);
+    *text = entry->text;
     return NULL;
 }
 
@@ -110,36 +124,87 @@ static int is_itself(const char *full, const apr_array_header_t *paths, int from
     return paths->nelts == from + 1 && strcmp(APR_ARRAY_IDX(paths, from, const char *), full) == 0;
 }
 
-static const char *expand(mtls_parse_env_t *env, const char *pattern, apr_array_header_t *paths)
+static const char *pattern_name(apr_pool_t *p, const char *pattern)
+{
+    return apr_pstrcat(p, "pattern:", pattern, NULL);
+}
+
+/* The names are kept one after the other, each with its NUL. */
+static void push_names(apr_pool_t *p, const mtls_span_t *names, apr_array_header_t *paths)
+{
+    const char *at = names->data;
+
+    for (; at < names->data + names->len; at += strlen(at) + 1)
+        APR_ARRAY_PUSH(paths, const char *) = apr_pstrdup(p, at);
+}
+
+/* What the pattern last stood for; 0: not known. */
+static int expand_as_before(mtls_parse_env_t *env, const char *full, apr_array_header_t *paths)
+{
+    const mtls_attempt_t *attempt = env->baton;
+    const mtls_entry_t *before = mtls_look_find(&attempt->source->look, full);
+    const char *name = pattern_name(env->p, full);
+    const mtls_span_t *names = NULL;
+
+    if (attempt->kept)
+        names = apr_hash_get(attempt->kept, name, APR_HASH_KEY_STRING);
+    else if (before && before->paths)
+        apr_array_cat(paths, before->paths);
+    else if (attempt->cmd)
+        names = mtls_kept_before(sources.p, name);
+    if (names)
+        push_names(env->p, names, paths);
+    return names || (before && before->paths && !attempt->kept);
+}
+
+static const char *expand(mtls_parse_env_t *env, const char *pattern, apr_array_header_t *paths,
+                          int *listed)
 {
     mtls_attempt_t *attempt = env->baton;
-    const char *full = full_name(env->p, pattern), *error;
-    const mtls_entry_t *before;
+    const char *full = full_name(env->p, pattern), *error = NULL;
     int from = paths->nelts;
 
     if (!full)
         return apr_psprintf(env->p, "\"%s\" is not the name of a file", pattern);
-    error = mtls_files_expand(env->p, full, paths);
-    if (!error && is_itself(full, paths, from)) {
+    if (!attempt->kept || !expand_as_before(env, full, paths))
+        error = mtls_files_expand(env->p, full, paths);
+    *listed = error || !is_itself(full, paths, from);
+    if (!*listed) {
         mtls_look_note(&attempt->look, full);
         return NULL;
     }
-    before = mtls_look_find(&attempt->source->look, full);
-    if (error && before && before->paths)
-        apr_array_cat(paths, before->paths);
-    else if (error && !mtls_files_kept_paths(env->p, full, paths))
+    if (error && !expand_as_before(env, full, paths))
         return error;
     mtls_look_note_pattern(&attempt->look, full, paths, from, error);
     return NULL;
 }
 
-static int changed(mtls_parse_env_t *env, const char *path)
+static apr_uint64_t state(mtls_parse_env_t *env, const char *path)
+{
+    mtls_attempt_t *attempt = env->baton;
+
+    return attempt->kept || attempt->again ? 0 : mtls_look_note(&attempt->look, path)->state;
+}
+
+/* The mark goes on, so that the next load knows as well. */
+static int is_bad(mtls_parse_env_t *env, const char *path)
 {
     mtls_attempt_t *attempt = env->baton;
     const mtls_entry_t *before = mtls_look_find(&attempt->source->look, path);
     mtls_entry_t *entry = mtls_look_note(&attempt->look, path);
 
-    return !before || before->state != entry->state;
+    if (attempt->kept || attempt->again)
+        return 0;
+    if (!entry->error && before && before->error && before->state == entry->state)
+        entry->error = apr_pstrdup(attempt->look.p, before->error);
+    return entry->stays || entry->error;
+}
+
+static void forget_text(mtls_entry_t *entry)
+{
+    mtls_text_release(entry->owner);
+    entry->owner = NULL;
+    entry->text = mtls_span(NULL, 0);
 }
 
 static void found(mtls_parse_env_t *env, const char *path, const char *error)
@@ -148,16 +213,21 @@ static void found(mtls_parse_env_t *env, const char *path, const char *error)
     mtls_entry_t *entry = mtls_look_note(&attempt->look, path);
 
     entry->error = error ? apr_pstrdup(attempt->look.p, error) : NULL;
+    if (error && entry->owner) /* what was read is not what is in force */
+        forget_text(entry);
 }
 
 static int last_good(mtls_parse_env_t *env, const char *path, mtls_span_t *text)
 {
     mtls_attempt_t *attempt = env->baton;
-    const mtls_text_t *kept = attempt->cmd ? mtls_files_kept(path) : NULL;
+    const mtls_span_t *kept = attempt->cmd ? mtls_kept_before(sources.p, path) : NULL;
+    mtls_entry_t *entry = mtls_look_note(&attempt->look, path);
 
-    if (kept)
-        *text = mtls_span(kept->data, kept->len);
-    return kept != NULL;
+    if (!kept)
+        return 0;
+    forget_text(entry);
+    entry->text = *text = *kept;
+    return 1;
 }
 
 static mtls_parse_env_t make_env(mtls_attempt_t *attempt, apr_pool_t *p, const char *where)
@@ -169,7 +239,8 @@ static mtls_parse_env_t make_env(mtls_attempt_t *attempt, apr_pool_t *p, const c
     env.compile_expr = compile_expr;
     env.warn = warn;
     env.expand = expand;
-    env.changed = changed;
+    env.state = state;
+    env.is_bad = is_bad;
     env.found = found;
     env.last_good = last_good;
     return env;
@@ -206,15 +277,15 @@ int mtls_watched_try(mtls_attempt_t *attempt, const char **error)
     *error = "out of memory";
     if (p) {
         env.before = before ? before->data : NULL;
-        env.again = before != NULL || (mtls_files_running() && !attempt->use_kept);
+        env.again = before != NULL || (mtls_kept_is_restart() && !attempt->again);
         *error = source->load(&env, source->what, &data);
     }
     mtls_live_give_back(source->live, before);
     if (*error)
         *error = apr_pstrdup(attempt->look.p, *error);
     /* While the server runs, what changed as it was read is read again at the next look. */
-    if (*error ||
-        (!attempt->cmd && mtls_look_now(&attempt->look, NULL) != mtls_look_seen(&attempt->look)))
+    if (*error || (!attempt->cmd && !attempt->kept &&
+                   mtls_look_now(&attempt->look, NULL) != mtls_look_seen(&attempt->look)))
         data = NULL;
     if (data)
         mtls_live_replace(source->live, p, data);
@@ -223,24 +294,51 @@ int mtls_watched_try(mtls_attempt_t *attempt, const char **error)
     return data != NULL;
 }
 
-/* Whatever was read well is what a later restart falls back on. */
-void mtls_watched_keep_texts(const mtls_look_t *look)
+static const mtls_span_t *names_of(apr_pool_t *p, const mtls_entry_t *entry)
 {
-    apr_hash_index_t *i;
+    mtls_span_t *names = apr_palloc(p, sizeof(*names));
+    apr_size_t len = 0;
+    char *at;
+    int i;
 
-    for (i = apr_hash_first(NULL, look->entries); i; i = apr_hash_next(i)) {
-        const mtls_entry_t *entry = apr_hash_this_val(i);
-        if (entry->text && !entry->error)
-            mtls_files_keep(entry->name, entry->text);
-        if (entry->paths && !entry->error)
-            mtls_files_keep_paths(look->p, entry->name, entry->paths);
+    for (i = 0; i < entry->paths->nelts; i++)
+        len += strlen(APR_ARRAY_IDX(entry->paths, i, const char *)) + 1;
+    at = apr_palloc(p, len + 1);
+    *names = mtls_span(at, len);
+    for (i = 0; i < entry->paths->nelts; i++) {
+        const char *path = APR_ARRAY_IDX(entry->paths, i, const char *);
+        at = apr_cpystrn(at, path, strlen(path) + 1) + 1;
     }
+    return names;
+}
+
+void mtls_watched_keep(const mtls_watched_t *source, const mtls_look_t *look, apr_uint64_t good)
+{
+    apr_hash_t *texts, *names;
+    apr_hash_index_t *i;
+    apr_pool_t *p;
+
+    if (apr_pool_create(&p, NULL) != APR_SUCCESS)
+        return;
+    texts = apr_hash_make(p);
+    names = apr_hash_make(p);
+    for (i = apr_hash_first(p, look->entries); i; i = apr_hash_next(i)) {
+        const mtls_entry_t *entry = apr_hash_this_val(i);
+        const char *name = entry->paths ? pattern_name(p, entry->name) : entry->name;
+        apr_hash_set(names, name, APR_HASH_KEY_STRING, "");
+        if (entry->paths)
+            apr_hash_set(texts, name, APR_HASH_KEY_STRING, names_of(p, entry));
+        else if (entry->text.data)
+            apr_hash_set(texts, name, APR_HASH_KEY_STRING, &entry->text);
+    }
+    mtls_kept_write(source->index, good, texts, names);
+    apr_pool_destroy(p);
 }
 
 /* The source now looks at what the attempt has looked at. */
 void mtls_watched_take(mtls_watched_t *source, mtls_look_t *look)
 {
-    mtls_look_release(look);
+    mtls_look_release(&source->look);
     mtls_look_end(&source->look);
     source->look = *look;
     source->seen = mtls_look_seen(look);
@@ -249,6 +347,7 @@ void mtls_watched_take(mtls_watched_t *source, mtls_look_t *look)
 
 static apr_status_t forget_source(void *source)
 {
+    mtls_look_release(&((mtls_watched_t *)source)->look);
     mtls_look_end(&((mtls_watched_t *)source)->look);
     return APR_SUCCESS;
 }
@@ -271,24 +370,23 @@ static void warn_of_kept(mtls_parse_env_t *env, const mtls_look_t *look)
  * must not end because a file is being written. */
 static const char *load_first(mtls_parse_env_t *env, mtls_watched_t *source)
 {
-    mtls_attempt_t attempt = {((mtls_attempt_t *)env->baton)->cmd, source, {NULL, NULL}, 0, NULL};
+    mtls_attempt_t attempt = {.cmd = ((mtls_attempt_t *)env->baton)->cmd, .source = source};
     const char *error = "out of memory", *again = NULL;
     apr_time_t touched = 0;
 
     if (!mtls_look_begin(&attempt.look))
         return error;
-    if (!mtls_watched_try(&attempt, &error)) {
-        attempt.use_kept = 1;
+    if (!mtls_watched_try(&attempt, &error) && mtls_kept_is_restart()) {
+        attempt.again = 1;
         mtls_look_release(&attempt.look);
         if (mtls_watched_try(&attempt, &again))
             warn(env, apr_pstrcat(env->p, error, "; the last good version stays in force", NULL));
     }
     error = mtls_live_serial(source->live) ? NULL : apr_pstrdup(env->p, error);
-    if (!error && !attempt.use_kept)
-        mtls_watched_keep_texts(&attempt.look);
     if (!error)
         warn_of_kept(env, &attempt.look);
-    mtls_watched_take(source, &attempt.look);
+    mtls_watched_take(source, &attempt.look); /* with its texts, which are kept at the start */
+    source->in_force = source->seen;
     mtls_look_now(&source->look, &touched);
     if (touched > apr_time_now() - MTLS_FILE_QUIET)
         source->seen = 0; /* it may still be written to, within the clock's last tick */

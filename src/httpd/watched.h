@@ -23,8 +23,9 @@ typedef struct mtls_watched_t {
     const void *what;
     mtls_live_t *live;
     mtls_look_t look;
-    apr_uint64_t seen;    /* of everything it looks at, when it was last loaded */
-    apr_uint64_t pending; /* the same when it last differed, and was still being written to */
+    apr_uint64_t seen;     /* of everything it looks at, when it was last loaded */
+    apr_uint64_t pending;  /* the same when it last differed, and was still being written to */
+    apr_uint64_t in_force; /* the same when the version in force was loaded */
     int index;
 } mtls_watched_t;
 
@@ -33,7 +34,8 @@ typedef struct mtls_attempt_t {
     cmd_parms *cmd; /* while the configuration is read; else NULL */
     mtls_watched_t *source;
     mtls_look_t look;
-    int use_kept;                 /* read the last good versions, after what is there was no good */
+    apr_hash_t *kept;             /* read these texts (name -> mtls_span_t *), not files; NULL */
+    int again;                    /* what is there was no good: read last good versions */
     apr_array_header_t *warnings; /* const char * */
 } mtls_attempt_t;
 
@@ -50,8 +52,8 @@ mtls_parse_env_t mtls_watched_env(cmd_parms *cmd, const ap_directive_t *directiv
  * look of the attempt. 0: nothing has come into force. */
 int mtls_watched_try(mtls_attempt_t *attempt, const char **error);
 
-/* Whatever was read well is what a later restart falls back on. In the parent. */
-void mtls_watched_keep_texts(const mtls_look_t *look);
+/* Keep what is in force (kept.h): the texts a look holds, and those it has not read again. */
+void mtls_watched_keep(const mtls_watched_t *source, const mtls_look_t *look, apr_uint64_t good);
 
 /* The source now looks at what an attempt has looked at. */
 void mtls_watched_take(mtls_watched_t *source, mtls_look_t *look);

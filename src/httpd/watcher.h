@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The mod_mtls_policy authors */
 
-/* A thread that looks around every so often. mod_watchdog has threads for children only. */
+/* A thread that looks around every so often, stops at once and takes no signals. */
 
 #ifndef MTLS_HTTPD_WATCHER_H
 #define MTLS_HTTPD_WATCHER_H

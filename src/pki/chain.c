@@ -520,8 +520,9 @@ static void verify(apr_pool_t *p, const mtls_trust_store_t *store, X509 *leaf,
     for (tries = 1; tries < MTLS_MAX_PATHS && take_out(helpers, bad); tries++) {
         mtls_chain_result_t next = other;
         verify_path(p, store, leaf, helpers, &next, &bad);
-        if (next.reason == MTLS_OK)
-            *result = next;
+        if (next.reason == MTLS_OK || next.reason == MTLS_REVOKED_CRL ||
+            next.reason == MTLS_CRL_UNAVAILABLE)
+            *result = next; /* all signatures of this path are proved */
         else if (next.valid_until < result->valid_until)
             result->valid_until = next.valid_until;
     }

@@ -18,6 +18,7 @@
 typedef struct piece_t {
     mtls_store_part_t part;
     const char *path;
+    apr_uint64_t state; /* of the file when it was read; 0: it was not read from there */
     STACK_OF(X509) * certificates;
     STACK_OF(X509_CRL) * crls;
 } piece_t;
@@ -37,6 +38,7 @@ typedef struct loading_t {
     const store_data_t *before; /* NULL: the first */
     store_data_t *made;
     int changed; /* some piece is new, or one has gone */
+    int listed;  /* the file at hand was found by a pattern, and not named */
 } loading_t;
 
 const char *mtls_store_directive(mtls_store_part_t part)
@@ -214,7 +216,7 @@ static const char *check_crl(loading_t *l, const char *path, X509_CRL *crl)
             break;
         default:
             known = 1;
-            error = error ? error : "has not signed it with the key that is configured";
+            error = error ? error : "has not made its signature with the key that is configured";
         }
     }
     if (known)
@@ -340,6 +342,7 @@ static const char *keep_piece(loading_t *l, const piece_t *before)
 {
     piece_t *piece = make_piece(l->env->p, before->part, before->path);
 
+    piece->state = before->state;
     if (!fill_piece(piece, before->certificates, before->crls))
         return "out of memory";
     return add_piece(l, piece);
@@ -351,8 +354,7 @@ static const char *fall_back(loading_t *l, piece_t *piece, const piece_t *before
 {
     mtls_span_t text = {"", 0};
 
-    error =
-        apr_psprintf(l->env->p, "%s %s %s", mtls_store_directive(piece->part), piece->path, error);
+    error = apr_pstrcat(l->env->p, mtls_store_directive(piece->part), " ", error, NULL);
     if (before) {
         l->env->found(l->env, piece->path, error);
         return keep_piece(l, before);
@@ -364,8 +366,10 @@ static const char *fall_back(loading_t *l, piece_t *piece, const piece_t *before
             return add_piece(l, piece);
         }
     }
-    if (!l->before)
+    if (!l->before && !l->env->again)
         return error;
+    if (!l->before && !l->listed)
+        return error; /* the configuration names this very file, and never had it */
     l->env->found(l->env, piece->path, error);
     return NULL;
 }
@@ -373,16 +377,20 @@ static const char *fall_back(loading_t *l, piece_t *piece, const piece_t *before
 static const char *take_file(loading_t *l, mtls_store_part_t part, const char *path)
 {
     const piece_t *before = find_piece(l->before, part, path);
+    apr_uint64_t state = l->env->state(l->env, path);
     piece_t *piece;
     mtls_span_t text = {"", 0};
     const char *error;
 
-    if (l->before && !l->env->changed(l->env, path))
-        return before ? keep_piece(l, before) : NULL; /* new, and told to be broken */
+    if (before && ((before->state == state && state) || l->env->is_bad(l->env, path)))
+        return keep_piece(l, before);
+    if (l->before && l->env->is_bad(l->env, path))
+        return NULL; /* new, and told to be broken */
     piece = make_piece(l->env->p, part, path);
+    piece->state = state;
     error = l->env->read_file(l->env, path, &text);
-    if (!error)
-        error = parse_piece(l, text, piece);
+    if (!error && (error = parse_piece(l, text, piece)) != NULL)
+        error = apr_pstrcat(l->env->p, path, ": ", error, NULL);
     if (error)
         return fall_back(l, piece, before, error);
     l->env->found(l->env, path, NULL);
@@ -390,20 +398,27 @@ static const char *take_file(loading_t *l, mtls_store_part_t part, const char *p
     return add_piece(l, piece);
 }
 
+static const char *take_pattern(loading_t *l, mtls_store_part_t part, const char *pattern)
+{
+    apr_array_header_t *paths = apr_array_make(l->env->p, 8, sizeof(const char *));
+    const char *error = l->env->expand(l->env, pattern, paths, &l->listed);
+    int i;
+
+    if (error)
+        return apr_psprintf(l->env->p, "%s %s", mtls_store_directive(part), error);
+    for (i = 0; i < paths->nelts && !error; i++)
+        error = take_file(l, part, APR_ARRAY_IDX(paths, i, const char *));
+    return error;
+}
+
 static const char *take_part(loading_t *l, mtls_store_part_t part)
 {
     const apr_array_header_t *patterns = l->spec->files[part];
-    apr_array_header_t *paths = apr_array_make(l->env->p, 8, sizeof(const char *));
     const char *error = NULL;
     int i;
 
-    for (i = 0; i < patterns->nelts; i++) {
-        error = l->env->expand(l->env, APR_ARRAY_IDX(patterns, i, const char *), paths);
-        if (error)
-            return apr_psprintf(l->env->p, "%s %s", mtls_store_directive(part), error);
-    }
-    for (i = 0; i < paths->nelts && !error; i++)
-        error = take_file(l, part, APR_ARRAY_IDX(paths, i, const char *));
+    for (i = 0; i < patterns->nelts && !error; i++)
+        error = take_pattern(l, part, APR_ARRAY_IDX(patterns, i, const char *));
     return error;
 }
 
@@ -474,7 +489,7 @@ static const char *check_data(const loading_t *l)
 
 const char *mtls_trust_store_load(mtls_parse_env_t *env, const void *what, const void **data)
 {
-    loading_t l = {env, what, env->before, NULL, 0};
+    loading_t l = {env, what, env->before, NULL, 0, 0};
     const char *error = NULL;
     int part;
 

@@ -18,8 +18,8 @@
 /* Certificates a client may send beside its own; path building is quadratic in them. */
 #define MTLS_MAX_CLIENT_CHAIN 16
 
-/* Paths tried for one certificate: another CA of the same name, the other of two certificates of one
- * CA. Each try verifies a few signatures. */
+/* Paths tried for one certificate: another CA of the same name, the other of two certificates of
+ * one CA. Each try verifies a few signatures. */
 #define MTLS_MAX_PATHS 8
 
 /* Intermediates remembered for one leaf: a real chain has one to three. */
@@ -35,6 +35,8 @@
 
 /* Files: lists, certificates, CRLs. */
 #define MTLS_MAX_FILE_BYTES (256u * 1024 * 1024)
+/* All texts of one source, kept for a restart. */
+#define MTLS_MAX_KEPT_BYTES (1024 * 1024 * 1024)
 
 /* Trust stores. */
 #define MTLS_MAX_VERIFY_DEPTH       16

@@ -40,13 +40,17 @@ struct mtls_parse_env_t {
     int again; /* the server has run before: a file of nothing at all was cut off */
     /* The data in force, which stays if this load fails; NULL: none. */
     const void *before;
-    /* The files a name or a pattern stands for (const char *), in order. NULL or what is wrong. */
-    const char *(*expand)(mtls_parse_env_t *env, const char *pattern, apr_array_header_t *paths);
-    /* Whether a file has to be read, or is as it was when it was last read. */
-    int (*changed)(mtls_parse_env_t *env, const char *path);
+    /* The files a name or a pattern stands for (const char *), in order; `listed` gets whether it
+     * is a pattern. NULL or what is wrong. */
+    const char *(*expand)(mtls_parse_env_t *env, const char *pattern, apr_array_header_t *paths,
+                          int *listed);
+    /* A number that is another one when the file may have changed; 0: it is not there. */
+    apr_uint64_t (*state)(mtls_parse_env_t *env, const char *path);
+    /* Whether the file was found bad before and has not changed since. */
+    int (*is_bad)(mtls_parse_env_t *env, const char *path);
     /* Tell how a file was found: NULL, or why its last good version stays in force. */
     void (*found)(mtls_parse_env_t *env, const char *path, const char *error);
-    /* The text of a file's last good version before this process's configuration was read anew. 0:
+    /* The text of a file's last good version, where this is the first load after a restart. 0:
      * there is none. */
     int (*last_good)(mtls_parse_env_t *env, const char *path, mtls_span_t *text);
 };
