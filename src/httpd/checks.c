@@ -514,6 +514,53 @@ static const mtls_trust_t *inherited_trust(const server_rec *s, const mtls_secti
     return trust;
 }
 
+static int trusts_vhost(const mtls_trust_t *trust)
+{
+    return !names_no_vhost(trust);
+}
+
+static int any_trusts_vhost(const apr_array_header_t *uses)
+{
+    int i, k, found = 0;
+
+    for (i = 0; i < uses->nelts; i++) {
+        const mtls_use_t *use = APR_ARRAY_IDX(uses, i, const mtls_use_t *);
+        for (k = 0; k < use->policies->nelts; k++)
+            found |= trusts_vhost(APR_ARRAY_IDX(use->policies, k, const mtls_policy_t *)->trust);
+    }
+    return found;
+}
+
+static int requires_vhost(const server_rec *s)
+{
+    const apr_array_header_t *requires = mtls_site()->requires;
+    int i, found = 0;
+
+    for (i = 0; i < requires->nelts && !found; i++) {
+        const mtls_require_t *require = APR_ARRAY_IDX(requires, i, const mtls_require_t *);
+        const mtls_policy_t *policy = mtls_site_policy(require->name);
+        found = policy && trusts_vhost(policy->trust) &&
+                (require->server == s || !require->server->is_virtual);
+    }
+    return found;
+}
+
+int mtls_checks_believes_vhost(const server_rec *s)
+{
+    const apr_array_header_t *sections = mtls_site()->sections;
+    int i, found = mtls_server_of(s)->handshake == MTLS_HANDSHAKE_DEFER || requires_vhost(s);
+
+    for (i = 0; i < sections->nelts && !found; i++) {
+        const mtls_section_t *section = APR_ARRAY_IDX(sections, i, mtls_section_t *);
+        if (section->server != s && section->server->is_virtual)
+            continue;
+        if (section->trust || section->rules->nelts)
+            found = trusts_vhost(section->trust ? section->trust : inherited_trust(s, section));
+        found |= any_trusts_vhost(section->uses) || any_trusts_vhost(section->reports);
+    }
+    return found;
+}
+
 /* All must allow the same certificate, so the policy with the fewest anchors counts. */
 static int fewest_anchors(const server_rec *s, const mtls_section_t *section)
 {

@@ -12,6 +12,9 @@
  * OK, or an error that was logged. */
 int mtls_checks_config(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *main_server);
 
+/* Whether some policy of the server may be judged by the CAs mod_ssl has loaded for it. */
+int mtls_checks_believes_vhost(const server_rec *s);
+
 /* post_config, after mod_ssl's: what only mod_ssl's set-up can show, and the warnings. */
 int mtls_checks_start(server_rec *main_server);
 

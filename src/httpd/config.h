@@ -107,6 +107,7 @@ typedef struct mtls_server_t {
     /* From mod_ssl, while it starts (peer.c): */
     const mtls_trust_handle_t *vhost; /* the CAs mod_ssl loaded; NULL: no TLS here */
     int asks_for_certificate;         /* SSLVerifyClient is not "none" for the whole vhost */
+    int believes_vhost;               /* some policy may be judged by those CAs */
 } mtls_server_t;
 
 #define MTLS_DEFAULT_HEADER_LIMIT 16384

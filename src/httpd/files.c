@@ -66,7 +66,7 @@ const char *mtls_file_read(apr_pool_t *p, const char *path, mtls_text_t **text)
     char why[120];
 
     *text = NULL;
-    rv = apr_file_open(&file, path, APR_READ | APR_BINARY, APR_OS_DEFAULT, p);
+    rv = apr_file_open(&file, path, APR_READ | APR_BINARY | APR_FOPEN_NONBLOCK, APR_OS_DEFAULT, p);
     if (rv != APR_SUCCESS)
         return apr_psprintf(p, "%s: %s", path, apr_strerror(rv, why, sizeof(why)));
     error = read_open(p, file, text);
@@ -168,15 +168,21 @@ static const char *expand_glob(apr_pool_t *p, const char *pattern, apr_array_hea
     return paths->nelts > first ? NULL : apr_psprintf(p, "%s matches no file", pattern);
 }
 
-const char *mtls_files_expand(apr_pool_t *p, const char *pattern, apr_array_header_t *paths)
+const char *mtls_files_expand(apr_pool_t *p, const char *pattern, int listed,
+                              apr_array_header_t *paths)
 {
     apr_finfo_t info;
-    int there = apr_stat(&info, pattern, APR_FINFO_TYPE, p) == APR_SUCCESS;
+    apr_status_t rv = apr_stat(&info, pattern, APR_FINFO_TYPE, p);
+    char why[120];
 
-    if (there && info.filetype == APR_DIR)
+    if (rv == APR_SUCCESS && info.filetype == APR_DIR)
         return expand_directory(p, pattern, paths);
-    if (!there && apr_fnmatch_test(pattern))
+    if (rv != APR_SUCCESS && apr_fnmatch_test(pattern))
         return expand_glob(p, pattern, paths);
+    if (listed) /* a directory that has gone is no file */
+        return rv == APR_SUCCESS
+                   ? apr_psprintf(p, "%s was a directory and is one no more", pattern)
+                   : apr_psprintf(p, "%s: %s", pattern, apr_strerror(rv, why, sizeof(why)));
     APR_ARRAY_PUSH(paths, const char *) = apr_pstrdup(p, pattern);
     return NULL;
 }

@@ -31,8 +31,9 @@ apr_uint64_t mtls_file_state(apr_pool_t *p, const char *path, apr_time_t *touche
 /* Mix a text into a number as above. */
 apr_uint64_t mtls_file_mix(apr_uint64_t seed, const char *text);
 
-/* Push the names (const char *) a file, a glob or a directory stands for, in order. NULL or what is
- * wrong, in `p`. */
-const char *mtls_files_expand(apr_pool_t *p, const char *pattern, apr_array_header_t *paths);
+/* Push the names (const char *) a file, a glob or a directory stands for, in order. `listed`: it
+ * was a glob or a directory before. NULL or what is wrong, in `p`. */
+const char *mtls_files_expand(apr_pool_t *p, const char *pattern, int listed,
+                              apr_array_header_t *paths);
 
 #endif

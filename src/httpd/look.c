@@ -88,7 +88,7 @@ static apr_uint64_t state_now(apr_pool_t *p, const mtls_entry_t *entry, apr_time
     if (!entry->paths)
         return mtls_file_state(p, entry->name, touched);
     paths = apr_array_make(p, 8, sizeof(const char *));
-    error = mtls_files_expand(p, entry->name, paths);
+    error = mtls_files_expand(p, entry->name, 1, paths);
     return names_state(paths, error);
 }
 
@@ -144,7 +144,10 @@ void mtls_look_excuse(mtls_look_t *look)
 
     for (i = apr_hash_first(NULL, look->entries); i; i = apr_hash_next(i)) {
         mtls_entry_t *entry = apr_hash_this_val(i);
-        if (!entry->paths && mtls_file_state(look->p, entry->name, NULL) == MTLS_FILE_HIDDEN)
-            entry->state = MTLS_FILE_HIDDEN;
+        if (mtls_file_state(look->p, entry->name, NULL) != MTLS_FILE_HIDDEN)
+            continue;
+        entry->state = state_now(look->p, entry, NULL);
+        if (entry->paths)
+            entry->error = "hidden"; /* told already */
     }
 }

@@ -10,6 +10,7 @@
 
 #include "httpd/advertise.h"
 #include "httpd/cache.h"
+#include "httpd/checks.h"
 #include "httpd/site.h"
 #include "pki/chain_cache.h"
 #include "pki/remembered.h"
@@ -203,7 +204,7 @@ static void remember_sent(mtls_peer_t *peer, SSL *ssl)
         return;
     begin_chains(peer, leaf);
     peer->remembered = leaf;
-    for (i = -1; i < mtls_site()->used->nelts; i++) {
+    for (i = server->believes_vhost ? -1 : 0; i < mtls_site()->used->nelts; i++) {
         const mtls_trust_handle_t *store =
             i < 0 ? server->vhost : APR_ARRAY_IDX(mtls_site()->used, i, mtls_trust_handle_t *);
         result = chain_for(peer, store, sent, apr_time_now());
@@ -338,6 +339,7 @@ int mtls_peer_init_server(server_rec *s, apr_pool_t *p, int is_proxy, SSL_CTX *c
     if (is_proxy)
         return DECLINED;
     server->vhost = make_vhost(p, server, ctx);
+    server->believes_vhost = mtls_checks_believes_vhost(s);
     server->asks_for_certificate = (SSL_CTX_get_verify_mode(ctx) & SSL_VERIFY_PEER) != 0;
     if (mtls_site_is_idle() || !server->vhost)
         return DECLINED;

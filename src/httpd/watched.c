@@ -157,6 +157,15 @@ static int expand_as_before(mtls_parse_env_t *env, const char *full, apr_array_h
     return names || (before && before->paths && !attempt->kept);
 }
 
+static int was_listed(mtls_parse_env_t *env, const char *full)
+{
+    const mtls_attempt_t *attempt = env->baton;
+    const mtls_entry_t *before = mtls_look_find(&attempt->source->look, full);
+
+    return (before && before->paths) ||
+           (attempt->cmd && mtls_kept_before(sources.p, pattern_name(env->p, full)));
+}
+
 static const char *expand(mtls_parse_env_t *env, const char *pattern, apr_array_header_t *paths,
                           int *listed)
 {
@@ -167,7 +176,7 @@ static const char *expand(mtls_parse_env_t *env, const char *pattern, apr_array_
     if (!full)
         return apr_psprintf(env->p, "\"%s\" is not the name of a file", pattern);
     if (!attempt->kept || !expand_as_before(env, full, paths))
-        error = mtls_files_expand(env->p, full, paths);
+        error = mtls_files_expand(env->p, full, was_listed(env, full), paths);
     *listed = error || !is_itself(full, paths, from);
     if (!*listed) {
         mtls_look_note(&attempt->look, full);

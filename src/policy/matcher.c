@@ -216,7 +216,7 @@ static const char *check_length(const mtls_parse_env_t *env, mtls_span_t text)
 
 static const char *check_count(const mtls_parse_env_t *env, const file_t *file, int count)
 {
-    return env->before && count == 0 && !file->spec.may_become_empty ? "holds no value" : NULL;
+    return env->again && count == 0 && !file->spec.may_become_empty ? "holds no value" : NULL;
 }
 
 static const char *read_lines(mtls_parse_env_t *env, const file_t *file, mtls_line_fn fn,

@@ -37,7 +37,7 @@ struct mtls_parse_env_t {
                          mtls_live_t **live);
 
     /* Of a load function: */
-    int again; /* the server has run before: a file of nothing at all was cut off */
+    int again; /* the server has run before: a list without values was not meant */
     /* The data in force, which stays if this load fails; NULL: none. */
     const void *before;
     /* The files a name or a pattern stands for (const char *), in order; `listed` gets whether it

@@ -86,15 +86,19 @@ static char *plain_hex(apr_pool_t *p, const char *text)
     return out;
 }
 
+/* Of a digit that was checked. */
+static unsigned int hex_digit(char c)
+{
+    return c <= '9' ? (unsigned int)(c - '0') : (unsigned int)((c | 0x20) - 'a') + 10;
+}
+
 static mtls_span_t bytes_of_hex(apr_pool_t *p, const char *hex)
 {
     apr_size_t i, n = strlen(hex) / 2;
     char *out = apr_palloc(p, n + 1);
 
-    for (i = 0; i < n; i++) {
-        char pair[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
-        out[i] = (char)strtol(pair, NULL, 16);
-    }
+    for (i = 0; i < n; i++)
+        out[i] = (char)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
     return mtls_span(out, n);
 }
 

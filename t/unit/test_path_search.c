@@ -375,9 +375,8 @@ static const struct revoked_row {
     {"revocation: none", "b", NULL, NULL, "ok"},
     {"revocation: none, behind a dead end", "ab", NULL, NULL, "ok"},
     {"revocation: of the leaf", "b", NULL, "1001", "revoked_crl"},
-    /* The first path's reason is told. */
-    {"revocation: of the leaf, behind a dead end", "ab", NULL, "1001", "chain_untrusted"},
-    {"revocation: of the intermediate, behind a dead end", "ab", "2b", NULL, "chain_untrusted"},
+    {"revocation: of the leaf, behind a dead end", "ab", NULL, "1001", "revoked_crl"},
+    {"revocation: of the intermediate, behind a dead end", "ab", "2b", NULL, "revoked_crl"},
     {"revocation: of the intermediate, which is no reason to take the other one", "bc", "2b", NULL,
      "revoked_crl"},
     {"revocation: of the other intermediate", "bc", "2c", NULL, "ok"},
