@@ -11,6 +11,7 @@
 #include "httpd/advertise.h"
 #include "httpd/cache.h"
 #include "httpd/checks.h"
+#include "httpd/conftree.h"
 #include "httpd/site.h"
 #include "pki/chain_cache.h"
 #include "pki/remembered.h"
@@ -310,9 +311,9 @@ static apr_status_t free_store(void *store)
 }
 
 /* The store mod_ssl has made for the vhost, as one of ours. */
-static const mtls_trust_handle_t *make_vhost(apr_pool_t *p, const mtls_server_t *server,
-                                             SSL_CTX *ctx)
+static const mtls_trust_handle_t *make_vhost(apr_pool_t *p, const server_rec *s, SSL_CTX *ctx)
 {
+    const mtls_server_t *server = mtls_server_of(s);
     mtls_trust_handle_t *handle = apr_pcalloc(p, sizeof(*handle));
     mtls_trust_spec_t *spec = apr_pcalloc(p, sizeof(*spec));
     mtls_trust_store_t *store = apr_pcalloc(p, sizeof(*store));
@@ -326,7 +327,9 @@ static const mtls_trust_handle_t *make_vhost(apr_pool_t *p, const mtls_server_t 
     store->certificates = SSL_CTX_get_cert_store(ctx);
     X509_STORE_up_ref(store->certificates);
     apr_pool_cleanup_register(p, store->certificates, free_store, apr_pool_cleanup_null);
-    store->cache = mtls_chain_cache_make(p);
+    if (!mtls_conftree_setting(s, "SSLCARevocationPath") &&
+        !mtls_conftree_setting(s, "SSLCACertificatePath"))
+        store->cache = mtls_chain_cache_make(p); /* OpenSSL adds to what comes from folders */
     handle->spec = spec;
     handle->live = mtls_live_fixed(p, store);
     return handle->live ? handle : NULL;
@@ -338,7 +341,7 @@ int mtls_peer_init_server(server_rec *s, apr_pool_t *p, int is_proxy, SSL_CTX *c
 
     if (is_proxy)
         return DECLINED;
-    server->vhost = make_vhost(p, server, ctx);
+    server->vhost = make_vhost(p, s, ctx);
     server->believes_vhost = mtls_checks_believes_vhost(s);
     server->asks_for_certificate = (SSL_CTX_get_verify_mode(ctx) & SSL_VERIFY_PEER) != 0;
     if (mtls_site_is_idle() || !server->vhost)

@@ -282,8 +282,17 @@ static int same_scope(const X509_CRL *a, const X509_CRL *b)
                                  X509_EXTENSION_get_data(X509_CRL_get_ext(b, k))) == 0;
 }
 
-/* A complete list of the same issuer and scope that was made later has it all. */
-static int is_superseded(const mtls_trust_store_t *store, const X509_CRL *crl)
+static int is_current(const X509_CRL *crl, apr_time_t now)
+{
+    apr_time_t from, to;
+
+    return mtls_x509_time(X509_CRL_get0_lastUpdate(crl), &from) && from <= now &&
+           mtls_x509_time(X509_CRL_get0_nextUpdate(crl), &to) && now < to;
+}
+
+/* A complete list of the same issuer and scope that was made later, and counts by now, has it all.
+ */
+static int is_superseded(const mtls_trust_store_t *store, const X509_CRL *crl, apr_time_t now)
 {
     STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(store->certificates);
     int i;
@@ -291,6 +300,7 @@ static int is_superseded(const mtls_trust_store_t *store, const X509_CRL *crl)
     for (i = 0; i < sk_X509_OBJECT_num(objects); i++) {
         const X509_CRL *other = X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(objects, i));
         if (other && X509_CRL_get_ext_by_NID(other, NID_delta_crl, -1) < 0 &&
+            is_current(other, now) &&
             X509_NAME_cmp(X509_CRL_get_issuer(other), X509_CRL_get_issuer(crl)) == 0 &&
             ASN1_TIME_compare(X509_CRL_get0_lastUpdate(other), X509_CRL_get0_lastUpdate(crl)) > 0 &&
             same_scope(other, crl))
@@ -322,7 +332,7 @@ static mtls_reason_t check_special(const mtls_trust_store_t *store, X509 *x, apr
 
     for (i = 0; i < n && reason == MTLS_OK; i++) {
         X509_CRL *crl = sk_X509_CRL_value(store->special, i);
-        if (!is_superseded(store, crl))
+        if (!is_superseded(store, crl, now))
             reason = ask_special(crl, x, now);
     }
     return reason;

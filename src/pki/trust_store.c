@@ -38,7 +38,8 @@ typedef struct loading_t {
     const store_data_t *before; /* NULL: the first */
     store_data_t *made;
     int changed; /* some piece is new, or one has gone */
-    int listed;  /* the file at hand was found by a pattern, and not named */
+    int certificates;
+    int listed; /* the file at hand was found by a pattern, and not named */
 } loading_t;
 
 const char *mtls_store_directive(mtls_store_part_t part)
@@ -264,10 +265,10 @@ static const char *parse_piece(loading_t *l, mtls_span_t text, piece_t *piece)
 
 /* ---- files ---- */
 
-static int too_many(const store_data_t *data)
+static int too_many(const loading_t *l, const piece_t *piece)
 {
-    return data->pieces->nelts >= MTLS_MAX_STORE_FILES ||
-           sk_X509_num(data->cas) >= MTLS_MAX_STORE_CERTIFICATES;
+    return l->made->pieces->nelts >= MTLS_MAX_STORE_FILES ||
+           l->certificates + sk_X509_num(piece->certificates) > MTLS_MAX_STORE_CERTIFICATES;
 }
 
 /* Whether an anchor by itself, or a helper in building chains. */
@@ -327,9 +328,10 @@ static const char *add_piece(loading_t *l, const piece_t *piece)
 {
     int i, ok = 1;
 
-    if (too_many(l->made))
+    if (too_many(l, piece))
         return apr_psprintf(l->env->p, "%s: more than %d files or %d certificates in one store",
                             piece->path, MTLS_MAX_STORE_FILES, MTLS_MAX_STORE_CERTIFICATES);
+    l->certificates += sk_X509_num(piece->certificates);
     APR_ARRAY_PUSH(l->made->pieces, const piece_t *) = piece;
     for (i = 0; i < sk_X509_num(piece->certificates) && ok; i++)
         ok = add_certificate(l, piece->part, sk_X509_value(piece->certificates, i));
@@ -374,6 +376,12 @@ static const char *fall_back(loading_t *l, piece_t *piece, const piece_t *before
     return NULL;
 }
 
+/* Found bad, and not changed since. What was wrong with a list may have been its CA's. */
+static int stays_bad(const loading_t *l, mtls_store_part_t part, const char *path)
+{
+    return l->env->is_bad(l->env, path) && !(part == MTLS_STORE_CRL && l->changed);
+}
+
 static const char *take_file(loading_t *l, mtls_store_part_t part, const char *path)
 {
     const piece_t *before = find_piece(l->before, part, path);
@@ -382,9 +390,9 @@ static const char *take_file(loading_t *l, mtls_store_part_t part, const char *p
     mtls_span_t text = {"", 0};
     const char *error;
 
-    if (before && ((before->state == state && state) || l->env->is_bad(l->env, path)))
+    if (before && ((before->state == state && state) || stays_bad(l, part, path)))
         return keep_piece(l, before);
-    if (l->before && l->env->is_bad(l->env, path))
+    if (l->before && stays_bad(l, part, path))
         return NULL; /* new, and told to be broken */
     piece = make_piece(l->env->p, part, path);
     piece->state = state;
@@ -489,7 +497,7 @@ static const char *check_data(const loading_t *l)
 
 const char *mtls_trust_store_load(mtls_parse_env_t *env, const void *what, const void **data)
 {
-    loading_t l = {env, what, env->before, NULL, 0, 0};
+    loading_t l = {.env = env, .spec = what, .before = env->before};
     const char *error = NULL;
     int part;
 
