@@ -12,6 +12,15 @@
  * OK, or an error that was logged. */
 int mtls_checks_config(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *main_server);
 
+/* Parts of both: log what is wrong and return an error; whether a section is the server's or one it
+ * inherits; whether what is trusted is the same on every server; the warnings of parsing, to the
+ * console for `httpd -t` (NULL), where no log is open. */
+int mtls_checks_fail(server_rec *s, const char *where, const char *what);
+int mtls_checks_applies(const mtls_section_t *section, const server_rec *s,
+                        const server_rec *main_server);
+int mtls_checks_names_no_vhost(const mtls_trust_t *trust);
+void mtls_checks_say_warnings(server_rec *s);
+
 /* Whether some policy of the server may be judged by the CAs mod_ssl has loaded for it. */
 int mtls_checks_believes_vhost(const server_rec *s);
 
