@@ -17,13 +17,16 @@
 
 APLOG_USE_MODULE(mtls_policy);
 
+/* Errors of a source remembered as told. */
+#define TOLD_BAD 8
+
 apr_uint32_t mtls_reload_generation;
 apr_time_t mtls_reload_due;
 
 /* Of each source, shared by all processes: a change is told once, and not by every child. */
 typedef struct board_t {
     apr_uint64_t told_good;
-    apr_uint64_t told_bad;
+    apr_uint64_t told_bad[TOLD_BAD]; /* an error's place is chosen by what it is */
     apr_uint32_t failures;
 } board_t;
 
@@ -82,9 +85,21 @@ static void tell_good(const mtls_attempt_t *attempt, int first)
                      APR_ARRAY_IDX(attempt->warnings, i, const char *));
 }
 
-static void tell_error(const mtls_watched_t *source, const char *error, int first)
+static apr_uint64_t *place_of_error(const mtls_watched_t *source, apr_uint64_t error)
+{
+    return &reload.board[source->index].told_bad[error % TOLD_BAD];
+}
+
+static apr_uint64_t error_of(const mtls_entry_t *entry)
+{
+    return mtls_file_mix(entry->state, entry->name);
+}
+
+/* `id` stands for what is wrong. Only the first process that finds it says so. */
+static void tell_error(const mtls_watched_t *source, const char *error, apr_uint64_t id)
 {
     board_t *board = &reload.board[source->index];
+    int first = __atomic_exchange_n(place_of_error(source, id), id, __ATOMIC_ACQ_REL) != id;
     unsigned int failures =
         first ? __atomic_add_fetch(&board->failures, 1, __ATOMIC_ACQ_REL) : board->failures;
 
@@ -101,24 +116,33 @@ static int is_new_error(const mtls_attempt_t *attempt, const mtls_entry_t *entry
     return entry->error && !(before && before->error && before->state == entry->state);
 }
 
+/* What was wrong and is not any more would be told again. */
+static void forget_errors(const mtls_attempt_t *attempt)
+{
+    apr_hash_index_t *i;
+
+    for (i = apr_hash_first(NULL, attempt->source->look.entries); i; i = apr_hash_next(i)) {
+        const mtls_entry_t *old = apr_hash_this_val(i);
+        const mtls_entry_t *entry = mtls_look_find(&attempt->look, old->name);
+        apr_uint64_t id = error_of(old);
+        if (old->error && !(entry && entry->error))
+            __atomic_compare_exchange_n(place_of_error(attempt->source, id), &id, 0, 0,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    }
+}
+
 /* `error` is that of the whole load; files can have theirs while others count. */
 static void tell_bad(const mtls_attempt_t *attempt, const char *error, apr_uint64_t state)
 {
-    board_t *board = &reload.board[attempt->source->index];
     apr_hash_index_t *i;
-    int any = error != NULL, first;
 
-    for (i = apr_hash_first(NULL, attempt->look.entries); i; i = apr_hash_next(i))
-        any |= is_new_error(attempt, apr_hash_this_val(i));
-    if (!any)
-        return;
-    first = __atomic_exchange_n(&board->told_bad, state, __ATOMIC_ACQ_REL) != state;
+    forget_errors(attempt);
     if (error)
-        tell_error(attempt->source, error, first);
+        tell_error(attempt->source, error, state);
     for (i = apr_hash_first(NULL, attempt->look.entries); i; i = apr_hash_next(i)) {
         const mtls_entry_t *entry = apr_hash_this_val(i);
         if (is_new_error(attempt, entry))
-            tell_error(attempt->source, entry->error, first);
+            tell_error(attempt->source, entry->error, error_of(entry));
     }
 }
 

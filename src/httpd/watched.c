@@ -182,6 +182,11 @@ static const char *expand(mtls_parse_env_t *env, const char *pattern, apr_array_
         mtls_look_note(&attempt->look, full);
         return NULL;
     }
+    if (error && attempt->cmd && mtls_kept_before(sources.p, full)) {
+        *listed = 0; /* it was a file */
+        APR_ARRAY_PUSH(paths, const char *) = full;
+        return NULL;
+    }
     if (error && !expand_as_before(env, full, paths))
         return error;
     mtls_look_note_pattern(&attempt->look, full, paths, from, error);
