@@ -210,7 +210,7 @@ static int write_file(const char *path, const char *beside, apr_uint64_t state, 
 {
     int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
-    int ok = out && put_all(out, state, texts, names, old);
+    int ok = out && fchmod(fd, 0644) == 0 && put_all(out, state, texts, names, old);
 
     if (out)
         ok = fclose(out) == 0 && ok;

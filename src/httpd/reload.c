@@ -157,15 +157,27 @@ static int is_threaded(void)
     return ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded) == APR_SUCCESS && threaded;
 }
 
-/* Something new is in force. The first process that says so keeps it for the others; `told` is what
- * had been said before it began to read, lest a slow one speaks over a later version. */
+/* Say that a state is in force, for the others; `told` is what had been said before this process
+ * began to read. A slow one must not speak over a later version: it is heard if nobody else was
+ * meanwhile, or if the files still are what it has read. 0: somebody had said it, or it is not. */
+static int tell_state(const mtls_attempt_t *attempt, apr_uint64_t state, apr_uint64_t told)
+{
+    apr_uint64_t *board = &reload.board[attempt->source->index].told_good;
+
+    if (told == state)
+        return 0;
+    if (__atomic_compare_exchange_n(board, &told, state, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return 1;
+    return mtls_look_now(&attempt->look, NULL) == mtls_look_seen(&attempt->look) &&
+           __atomic_exchange_n(board, state, __ATOMIC_ACQ_REL) != state;
+}
+
+/* Something new is in force. The first process that says so keeps it for the others. */
 static void came_into_force(mtls_attempt_t *attempt, apr_uint64_t state, apr_uint64_t told)
 {
     mtls_watched_t *source = attempt->source;
-    board_t *board = &reload.board[source->index];
     int again = state == mtls_look_seen(&source->look); /* read once more for being so new */
-    int first = told != state && __atomic_compare_exchange_n(&board->told_good, &told, state, 0,
-                                                             __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    int first = tell_state(attempt, state, told);
 
     source->in_force = state;
     __atomic_add_fetch(&mtls_reload_generation, 1, __ATOMIC_RELEASE);
