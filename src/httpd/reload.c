@@ -48,7 +48,7 @@ static void add_name(apr_pool_t *p, const char **names, int *n, const char *name
         *names = *names ? apr_pstrcat(p, *names, ", ", name, NULL) : name;
 }
 
-/* What is new or another, and what has gone. */
+/* What is new or another, and what has gone; NULL: nothing, it was only read once more. */
 static const char *names_of_changed(const mtls_attempt_t *attempt)
 {
     const mtls_look_t *look = &attempt->look, *before = &attempt->source->look;
@@ -69,17 +69,18 @@ static const char *names_of_changed(const mtls_attempt_t *attempt)
     }
     if (n > MOST_NAMES)
         names = apr_psprintf(look->p, "%s and %d more", names, n - MOST_NAMES);
-    return names ? names : "the same once more";
+    return names;
 }
 
 /* `first` of all processes. */
 static void tell_good(const mtls_attempt_t *attempt, int first)
 {
+    const char *names = names_of_changed(attempt);
     int i;
 
-    ap_log_error(APLOG_MARK, first ? APLOG_NOTICE : APLOG_DEBUG, 0, reload.server,
+    ap_log_error(APLOG_MARK, first && names ? APLOG_NOTICE : APLOG_DEBUG, 0, reload.server,
                  "mtls_policy: %s: reloaded: %s", attempt->source->where,
-                 names_of_changed(attempt));
+                 names ? names : "the same once more");
     for (i = 0; first && i < attempt->warnings->nelts; i++)
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, reload.server, "mtls_policy: %s",
                      APR_ARRAY_IDX(attempt->warnings, i, const char *));
