@@ -175,7 +175,7 @@ static const char *expand(mtls_parse_env_t *env, const char *pattern, apr_array_
 
     if (!full)
         return apr_psprintf(env->p, "\"%s\" is not the name of a file", pattern);
-    if (!attempt->kept || !expand_as_before(env, full, paths))
+    if ((!attempt->kept && !attempt->again) || !expand_as_before(env, full, paths))
         error = mtls_files_expand(env->p, full, was_listed(env, full), paths);
     *listed = error || !is_itself(full, paths, from);
     if (!*listed) {
@@ -291,7 +291,8 @@ int mtls_watched_try(mtls_attempt_t *attempt, const char **error)
     *error = "out of memory";
     if (p) {
         env.before = before ? before->data : NULL;
-        env.again = before != NULL || (mtls_kept_is_restart() && !attempt->again);
+        env.again = before != NULL || mtls_kept_is_restart();
+        env.kept = attempt->kept != NULL || attempt->again;
         *error = source->load(&env, source->what, &data);
     }
     mtls_live_give_back(source->live, before);

@@ -18,7 +18,7 @@
 /* 112 bits: RSA and DH from 2048, EC from 224, no SHA-1 or MD5 signatures. */
 #define SECURITY_LEVEL 2
 
-/* A missing issuer may turn up: another child may have learnt the intermediate meanwhile. */
+/* The issuer that a resumed session lacks may turn up: another child may learn it meanwhile. */
 #define RETRY_INCOMPLETE apr_time_from_sec(2)
 /* Any other refusal is looked at again now and then, so that none outlives its cause for long. */
 #define RETRY_REFUSED apr_time_from_sec(60)
@@ -187,12 +187,12 @@ static apr_time_t good_until(X509_STORE_CTX *ctx, const mtls_trust_store_t *stor
     return until;
 }
 
-static apr_time_t refused_until(mtls_reason_t reason, X509_STORE_CTX *ctx,
-                                const mtls_trust_store_t *store, X509 *leaf, apr_time_t now)
+static apr_time_t refused_until(X509_STORE_CTX *ctx, const mtls_trust_store_t *store, X509 *leaf,
+                                apr_time_t now)
 {
     STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(ctx);
     STACK_OF(X509) *built = X509_STORE_CTX_get0_chain(ctx);
-    apr_time_t until = now + (reason == MTLS_CHAIN_INCOMPLETE ? RETRY_INCOMPLETE : RETRY_REFUSED);
+    apr_time_t until = now + RETRY_REFUSED;
     int i;
 
     sooner_of(&until, leaf, now);
@@ -430,7 +430,7 @@ static void verify_path(apr_pool_t *p, const mtls_trust_store_t *store, X509 *le
         *bad = dead_end(ctx, error);
     }
     if (result->reason != MTLS_OK)
-        result->valid_until = refused_until(result->reason, ctx, store, leaf, result->from);
+        result->valid_until = refused_until(ctx, store, leaf, result->from);
 done:
     X509_STORE_CTX_free(ctx);
     ERR_clear_error();
@@ -512,6 +512,8 @@ static void verify_once(apr_pool_t *p, const mtls_trust_store_t *store, X509 *le
         return;
     verify(p, store, leaf, helpers, result);
     sk_X509_free(helpers);
+    if (result->reason == MTLS_CHAIN_INCOMPLETE && !untrusted)
+        sooner(&result->valid_until, result->from + RETRY_INCOMPLETE, result->from);
     if (cached)
         mtls_chain_cache_put(store->cache, &key, result);
 }

@@ -211,12 +211,13 @@ static const char *add_value(void *baton, apr_pool_t *scratch, const char *line)
 /* A file of comments alone was emptied on purpose, one of nothing at all was not. */
 static const char *check_length(const mtls_parse_env_t *env, mtls_span_t text)
 {
-    return env->again && text.len == 0 ? "is empty" : NULL;
+    return env->again && !env->kept && text.len == 0 ? "is empty" : NULL;
 }
 
 static const char *check_count(const mtls_parse_env_t *env, const file_t *file, int count)
 {
-    return env->again && count == 0 && !file->spec.may_become_empty ? "holds no value" : NULL;
+    return env->again && !env->kept && count == 0 && !file->spec.may_become_empty ? "holds no value"
+                                                                                  : NULL;
 }
 
 static const char *read_lines(mtls_parse_env_t *env, const file_t *file, mtls_line_fn fn,

@@ -38,6 +38,7 @@ struct mtls_parse_env_t {
 
     /* Of a load function: */
     int again; /* the server has run before: a list without values was not meant */
+    int kept;  /* the texts are those of last good versions, which were */
     /* The data in force, which stays if this load fails; NULL: none. */
     const void *before;
     /* The files a name or a pattern stands for (const char *), in order; `listed` gets whether it

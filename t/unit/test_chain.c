@@ -6,11 +6,14 @@
 
 #include "suite.h"
 
+#include <pthread.h>
+
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
 #include "certificates.h"
 #include "pki/chain.h"
+#include "pki/chain_cache.h"
 #include "pki/x509_facts.h"
 #include "policy/limits.h"
 
@@ -165,8 +168,8 @@ static const struct chain_row {
      .setting = INTER_NO_PARTIAL,
      .reason = "chain_incomplete"},
     {.name = "self-signed", .setting = SELF_SIGNED, .reason = "chain_untrusted"},
-    {.name = "unknown root", .setting = STRANGER, .reason = "chain_incomplete", .until = 2},
-    {.name = "empty store", .setting = EMPTY_STORE, .reason = "chain_incomplete", .until = 2},
+    {.name = "unknown root", .setting = STRANGER, .reason = "chain_incomplete", .until = 60},
+    {.name = "empty store", .setting = EMPTY_STORE, .reason = "chain_incomplete", .until = 60},
     {.name = "intermediate missing",
      .setting = NOTHING_SENT,
      .reason = "chain_incomplete",
@@ -666,6 +669,368 @@ static void self_signed_certificates_count_as_anchors(void **state)
     assert_int_equal(mtls_trust_store_anchors(&store), 2);
 }
 
+/* ---- signatures before revocation ---- */
+
+static int lookups, verifications;
+
+static int count_lookup(X509_CRL *crl, X509_REVOKED **found, const ASN1_INTEGER *serial,
+                        const X509_NAME *issuer)
+{
+    (void)crl;
+    (void)found;
+    (void)serial;
+    (void)issuer;
+    lookups++;
+    return 0;
+}
+
+static int count_verification(X509_CRL *crl, EVP_PKEY *key)
+{
+    (void)crl;
+    (void)key;
+    verifications++;
+    return 1;
+}
+
+static apr_status_t drop_method(void *method)
+{
+    X509_CRL_METHOD_free(method);
+    return APR_SUCCESS;
+}
+
+/* A list that counts whenever it is asked. */
+static void add_counting_crl(three_t *t, const issuer_t *issuer)
+{
+    X509_CRL_METHOD *method = X509_CRL_METHOD_new(NULL, NULL, count_lookup, count_verification);
+    mtls_span_t der =
+        crl_der(pool, crl_make(pool, issuer, "77", WORLD_NOW - WORLD_DAYS, WORLD_NOW + WORLD_DAYS));
+    const unsigned char *at = (const unsigned char *)der.data;
+    X509_CRL *crl;
+
+    assert_non_null(method);
+    apr_pool_cleanup_register(pool, method, drop_method, apr_pool_cleanup_null);
+    X509_CRL_set_default_method(method);
+    crl = d2i_X509_CRL(NULL, &at, (long)der.len);
+    X509_CRL_set_default_method(NULL);
+    assert_non_null(crl);
+    assert_int_equal(X509_STORE_add_crl(t->store, crl), 1);
+    X509_CRL_free(crl);
+}
+
+/* What is wrong with a certificate that asks for a list. */
+typedef enum forgery_t {
+    NOT_FORGED = 0,
+    LEAF_RENAMED,       /* the issuer's signature is under another name */
+    LEAF_OF_ANOTHER,    /* anybody's key, under the issuer's name */
+    INTER_RENAMED,      /* the intermediate's signature is of no use */
+    BEHIND_A_LOOKALIKE, /* good by the second path only */
+    FORGED_FOR_BOTH     /* by neither path */
+} forgery_t;
+
+static const struct forgery_row {
+    const char *name;
+    struct chain_row chain;
+    forgery_t forgery;
+    const char *reason;
+    int asked; /* whether a list has been */
+} forgeries[] = {
+    {"lists: a good certificate", {.name = ""}, NOT_FORGED, "ok", 1},
+    {"lists: a leaf that was changed", {.name = ""}, LEAF_RENAMED, "chain_untrusted", 0},
+    {"lists: a leaf of an impostor", {.name = ""}, LEAF_OF_ANOTHER, "chain_untrusted", 0},
+    {"lists: an intermediate that was changed", {.name = ""}, INTER_RENAMED, "chain_untrusted", 0},
+    {"lists: a good certificate behind a dead end",
+     {.inter = {.extra = {"-skid", "-akid"}}, .leaf = {.extra = {"-akid", NULL}}},
+     BEHIND_A_LOOKALIKE,
+     "ok",
+     1},
+    {"lists: a leaf of an impostor, by several paths",
+     {.inter = {.extra = {"-skid", "-akid"}}, .leaf = {.extra = {"-akid", NULL}}},
+     FORGED_FOR_BOTH,
+     "chain_untrusted",
+     0},
+    {"lists: one that has expired", {.leaf = {.to = -1}}, NOT_FORGED, "expired", 0},
+    {"lists: one for servers", {.leaf = {.eku = "serverAuth"}}, NOT_FORGED, "purpose_mismatch", 0},
+    {"lists: one of a weak key", {.leaf = {.key_kind = KEY_RSA1024}}, NOT_FORGED, "chain_weak", 0},
+};
+
+static X509 *forge(three_t *t, forgery_t forgery, const struct chain_row *row)
+{
+    issuer_t impostor = {t->inter.x, key_get(KEY_P256, 6)};
+    X509 *x;
+
+    switch (forgery) {
+    case LEAF_RENAMED:
+        return certificate_patched(pool, t->leaf, "client", "admins", 6);
+    case LEAF_OF_ANOTHER:
+        return make(&row->leaf, "client", 0, LEAF_DAYS, 2, &impostor);
+    case INTER_RENAMED:
+        x = X509_dup(t->inter.x);
+        certificate_sign(x, key_get(KEY_P256, 6));
+        t->sent = stack_of(pool, x, NULL);
+        X509_free(x);
+        return t->leaf;
+    case BEHIND_A_LOOKALIKE:
+    case FORGED_FOR_BOTH:
+        t->sent = stack_of(pool, twin(&row->inter, "CARC I101L", &t->root), t->inter.x, NULL);
+        return forgery == BEHIND_A_LOOKALIKE ? t->leaf : forge(t, LEAF_OF_ANOTHER, row);
+    default:
+        return t->leaf;
+    }
+}
+
+/* Anybody can write an issuer's name into a certificate: nobody works through that issuer's list
+ * before the signature is proved. */
+static void forgery_case(void **state)
+{
+    const struct forgery_row *row = *state;
+    mtls_chain_result_t result;
+    mtls_trust_store_t store;
+    three_t t;
+    X509 *x;
+
+    make_three(&t, &row->chain);
+    add_counting_crl(&t, &t.root);
+    add_counting_crl(&t, &t.inter);
+    X509_STORE_set_flags(t.store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+    x = forge(&t, row->forgery, &row->chain);
+    assert_non_null(x);
+    store = store_of(&t, 0);
+    lookups = verifications = 0;
+    result = verify(&t, &store, x, WORLD_NOW);
+    assert_string_equal(mtls_reason_token(result.reason), row->reason);
+    assert_int_equal(lookups > 0, row->asked);
+    assert_int_equal(verifications > 0, row->asked);
+}
+
+/* ---- configured intermediates ---- */
+
+static void configured_intermediates_help_and_are_not_trusted(void **state)
+{
+    mtls_trust_store_t store, none;
+    mtls_chain_result_t result;
+    three_t t;
+
+    (void)state;
+    make_three(&t, &usual);
+    store = store_of(&t, 0);
+    store.helpers = stack_of(pool, t.inter.x, NULL);
+    t.sent = NULL;
+    result = verify(&t, &store, t.leaf, WORLD_NOW);
+    assert_string_equal(mtls_reason_token(result.reason), "ok");
+    none = store;
+    none.certificates = X509_STORE_new();
+    assert_non_null(none.certificates);
+    apr_pool_cleanup_register(pool, none.certificates, drop_store, apr_pool_cleanup_null);
+    none.helpers = stack_of(pool, t.inter.x, t.root.x, NULL);
+    result = verify(&t, &none, t.leaf, WORLD_NOW);
+    assert_string_equal(mtls_reason_token(result.reason), "chain_untrusted");
+    assert_int_equal(sk_X509_num(none.helpers), 2); /* also after the ways that led nowhere */
+}
+
+static void what_is_sent_is_not_changed(void **state)
+{
+    static const struct chain_row bare = {
+        .name = "bare", .inter = {.extra = {"-skid", "-akid"}}, .leaf = {.extra = {"-akid", NULL}}};
+    mtls_chain_result_t result;
+    mtls_trust_store_t store;
+    three_t t;
+    X509 *other;
+
+    (void)state;
+    make_three(&t, &bare);
+    store = store_of(&t, 0);
+    other = twin(&bare.inter, "CARC I101L", &t.root);
+    t.sent = stack_of(pool, other, t.inter.x, NULL);
+    result = verify(&t, &store, t.leaf, WORLD_NOW);
+    assert_string_equal(mtls_reason_token(result.reason), "ok");
+    assert_int_equal(sk_X509_num(t.sent), 2);
+    assert_ptr_equal(sk_X509_value(t.sent, 0), other);
+    assert_ptr_equal(sk_X509_value(t.sent, 1), t.inter.x);
+}
+
+/* ---- what is known already ---- */
+
+/* The same store with its cache, but without an anchor: only what is known already is good. */
+static mtls_trust_store_t emptied(const mtls_trust_store_t *store)
+{
+    mtls_trust_store_t empty = *store;
+
+    empty.certificates = X509_STORE_new();
+    assert_non_null(empty.certificates);
+    apr_pool_cleanup_register(pool, empty.certificates, drop_store, apr_pool_cleanup_null);
+    return empty;
+}
+
+static mtls_trust_store_t cached(const three_t *t)
+{
+    mtls_trust_store_t store = store_of(t, 0);
+
+    store.cache = mtls_chain_cache_make(pool);
+    assert_non_null(store.cache);
+    return store;
+}
+
+static const char *reason_with(const mtls_trust_store_t *store, X509 *leaf, STACK_OF(X509) * sent,
+                               apr_time_t now)
+{
+    mtls_chain_result_t result;
+
+    mtls_chain_verify(pool, store, leaf, sent, now, &result);
+    assert_int_equal(ERR_peek_error(), 0);
+    assert_int_equal(result.chain != NULL, result.reason == MTLS_OK);
+    return mtls_reason_token(result.reason);
+}
+
+static void a_good_result_is_not_found_out_again(void **state)
+{
+    mtls_chain_result_t first, second;
+    mtls_trust_store_t store, empty;
+    three_t t;
+
+    (void)state;
+    make_three(&t, &usual);
+    store = cached(&t);
+    empty = emptied(&store);
+    first = verify(&t, &store, t.leaf, WORLD_NOW);
+    second = verify(&t, &empty, t.leaf, WORLD_NOW + WORLD_DAYS);
+    assert_string_equal(mtls_reason_token(first.reason), "ok");
+    assert_string_equal(mtls_reason_token(second.reason), "ok");
+    assert_true(mtls_chain_equal(first.chain, second.chain));
+    assert_true(second.from == WORLD_NOW && second.valid_until == first.valid_until);
+    assert_ptr_not_equal(first.chain, second.chain);
+}
+
+/* Everything that could make another result is part of the key. */
+static void another_leaf_or_help_is_another_question(void **state)
+{
+    mtls_trust_store_t store, empty;
+    X509 *other;
+    three_t t;
+
+    (void)state;
+    make_three(&t, &usual);
+    store = cached(&t);
+    empty = emptied(&store);
+    other = make(&usual.leaf, "other", 0, LEAF_DAYS, 3, &t.inter);
+    assert_string_equal(reason_with(&store, t.leaf, t.sent, WORLD_NOW), "ok");
+    assert_string_equal(reason_with(&empty, t.leaf, t.sent, WORLD_NOW), "ok");
+    assert_string_equal(reason_with(&empty, other, t.sent, WORLD_NOW), "chain_incomplete");
+    assert_string_equal(reason_with(&empty, t.leaf, NULL, WORLD_NOW), "chain_incomplete");
+    assert_string_equal(
+        reason_with(&empty, t.leaf, stack_of(pool, t.inter.x, other, NULL), WORLD_NOW),
+        "chain_incomplete");
+    assert_string_equal(reason_with(&empty, t.leaf, stack_of(pool, t.root.x, NULL), WORLD_NOW),
+                        "chain_incomplete");
+    empty.cache = mtls_chain_cache_make(pool);
+    assert_string_equal(reason_with(&empty, t.leaf, t.sent, WORLD_NOW), "chain_incomplete");
+}
+
+static void a_cached_result_ends_when_it_would_change(void **state)
+{
+    apr_time_t end = WORLD_NOW + LEAF_DAYS * WORLD_DAYS;
+    mtls_trust_store_t store;
+    three_t t;
+
+    (void)state;
+    make_three(&t, &usual);
+    store = cached(&t);
+    assert_string_equal(reason_with(&store, t.leaf, t.sent, end - 1), "ok");
+    assert_string_equal(reason_with(&store, t.leaf, t.sent, end), "expired");
+    assert_string_equal(reason_with(&store, t.leaf, t.sent, end + 1), "expired");
+    /* The clock is set right. */
+    assert_string_equal(reason_with(&store, t.leaf, t.sent, WORLD_NOW), "ok");
+    assert_string_equal(reason_with(&store, t.leaf, t.sent, WORLD_NOW - 2 * LEAF_DAYS * WORLD_DAYS),
+                        "not_yet_valid");
+    assert_string_equal(reason_with(&store, t.leaf, t.sent, end), "expired");
+    assert_string_equal(reason_with(&store, t.leaf, t.sent, end - 1), "ok");
+}
+
+static void a_cached_refusal_is_looked_at_again(void **state)
+{
+    static const struct chain_row stranger = {.name = "stranger", .setting = STRANGER};
+    mtls_trust_store_t store;
+    three_t t;
+
+    (void)state;
+    make_three(&t, &stranger);
+    store = cached(&t);
+    assert_string_equal(reason_with(&store, t.leaf, t.sent, WORLD_NOW), "chain_incomplete");
+    trust(&t, t.root.x); /* no version changes, but who would know without asking? */
+    assert_string_equal(reason_with(&store, t.leaf, t.sent, WORLD_NOW + apr_time_from_sec(60) - 1),
+                        "chain_incomplete");
+    assert_string_equal(reason_with(&store, t.leaf, t.sent, WORLD_NOW + apr_time_from_sec(60)),
+                        "ok");
+}
+
+/* ---- threads ---- */
+
+typedef struct asker_t {
+    pthread_t thread;
+    const mtls_trust_store_t *store;
+    STACK_OF(X509) * sent;
+    X509 *const *leaves;
+    const char *const *reasons;
+    apr_pool_t *p;
+    int wrong;
+} asker_t;
+
+#define LEAVES 6
+
+static void *ask_often(void *asker)
+{
+    asker_t *a = asker;
+    mtls_chain_result_t result;
+    int i;
+
+    for (i = 0; i < 600; i++) {
+        mtls_chain_verify(a->p, a->store, a->leaves[i % LEAVES], a->sent, WORLD_NOW + i, &result);
+        a->wrong += strcmp(mtls_reason_token(result.reason), a->reasons[i % LEAVES]) != 0;
+        a->wrong += result.reason == MTLS_OK && result.chain->n != 2;
+        if (i % 50 == 0)
+            apr_pool_clear(a->p);
+    }
+    return NULL;
+}
+
+static void threads_share_a_store(void **state)
+{
+    static const char *const reasons[LEAVES] = {"ok", "chain_untrusted", "ok", "expired",
+                                                "ok", "revoked_crl"};
+    static const part_t good, expired = {.to = -1};
+    mtls_trust_store_t store;
+    X509 *leaves[LEAVES];
+    asker_t askers[4];
+    void *result;
+    three_t t;
+    size_t i;
+
+    (void)state;
+    make_three(&t, &usual);
+    set_crls(&t, CRL_REVOKED);
+    store = cached(&t);
+    for (i = 0; i < LEAVES; i++)
+        leaves[i] = make(i == 3 ? &expired : &good, apr_psprintf(pool, "client%d", (int)i), 0,
+                         LEAF_DAYS, 2, &t.inter);
+    for (i = 0; i < LEAVES - 1; i++) { /* all but the last have a serial of their own */
+        ASN1_INTEGER_set(X509_get_serialNumber(leaves[i]), 5000 + (long)i);
+        certificate_sign(leaves[i], i == 1 ? key_get(KEY_P256, 6) : t.inter.key);
+    }
+    memset(askers, 0, sizeof(askers));
+    for (i = 0; i < ROWS(askers); i++) {
+        askers[i].store = &store;
+        askers[i].sent = t.sent;
+        askers[i].leaves = leaves;
+        askers[i].reasons = reasons;
+        assert_int_equal(apr_pool_create(&askers[i].p, NULL), APR_SUCCESS);
+        assert_int_equal(pthread_create(&askers[i].thread, NULL, ask_often, &askers[i]), 0);
+    }
+    for (i = 0; i < ROWS(askers); i++) {
+        assert_int_equal(pthread_join(askers[i].thread, &result), 0);
+        assert_int_equal(askers[i].wrong, 0);
+        apr_pool_destroy(askers[i].p);
+    }
+}
+
 int main(void)
 {
     SUITE_TABLE(chain_case, chains);
@@ -676,5 +1041,13 @@ int main(void)
     SUITE_CASE(a_callback_that_lets_pass_does_not_grant);
     SUITE_CASE(fractions_of_a_second_count_as_passed);
     SUITE_CASE(self_signed_certificates_count_as_anchors);
-    return suite_run("chain", 85);
+    SUITE_TABLE(forgery_case, forgeries);
+    SUITE_CASE(configured_intermediates_help_and_are_not_trusted);
+    SUITE_CASE(what_is_sent_is_not_changed);
+    SUITE_CASE(a_good_result_is_not_found_out_again);
+    SUITE_CASE(another_leaf_or_help_is_another_question);
+    SUITE_CASE(a_cached_result_ends_when_it_would_change);
+    SUITE_CASE(a_cached_refusal_is_looked_at_again);
+    SUITE_CASE(threads_share_a_store);
+    return suite_run("chain", 100);
 }

@@ -7,6 +7,9 @@
 
 #include <stdlib.h>
 
+#include <apr_atomic.h>
+#include <apr_thread_proc.h>
+
 #include "policy/glob.h"
 #include "policy/limits.h"
 #include "policy/matcher.h"
@@ -527,6 +530,270 @@ static void lists_of_names_compare_names(void **state)
     assert_int_equal(mtls_matcher_test(m, other, &none), MTLS_MATCHED_NO);
 }
 
+/* ---- lists that change ---- */
+
+static world_t *watched_world(const world_file_t *first)
+{
+    world_t *world = apr_palloc(pool, sizeof(*world));
+
+    world_init(world, pool, first);
+    world_watch(world);
+    return world;
+}
+
+static mtls_matcher_t *parse_in(world_t *world, const char *pattern, int may_become_empty)
+{
+    mtls_matcher_t *matcher = NULL;
+    int empty = 0;
+
+    assert_message(mtls_matcher_parse(&world->env,
+                                      (mtls_matcher_spec_t){MTLS_KIND_DNS, may_become_empty},
+                                      pattern, &matcher, &empty),
+                   NULL);
+    return matcher;
+}
+
+/* Which of the names a matcher takes, each followed by a blank. */
+static const char *taken(const mtls_matcher_t *matcher)
+{
+    static const char *const names[] = {"a.example", "b.example", "c.example", "x.d.example"};
+    const char *all = "";
+    size_t i;
+
+    for (i = 0; i < ROWS(names); i++) {
+        if (test(matcher, MTLS_KIND_DNS, mtls_span_of(names[i])) == MTLS_MATCHED_YES)
+            all = apr_pstrcat(pool, all, names[i], " ", NULL);
+    }
+    return all;
+}
+
+#define A    "a.example\n"
+#define B    "b.example\n"
+#define FORM "glob:*.d.example\n"
+
+/* A list, what it holds first and then, and what it takes then: what was before when the new
+ * content is refused. `first` of NULL: it is not there. `other` is a second file. */
+static const struct reload_row {
+    const char *name;
+    const char *pattern;
+    const char *first, *first_other;
+    const char *then, *then_other;
+    int may_become_empty; /* it stands under `not` */
+    const char *taken;
+    const char *words;
+} reloads[] = {
+    {"reload: file", "file:list", A, NULL, B, NULL, 0, "b.example ", NULL},
+    {"reload: file, the same", "file:list", A, NULL, A, NULL, 0, "a.example ", NULL},
+    {"reload: file grows", "file:list", A, NULL, A B, NULL, 0, "a.example b.example ", NULL},
+    {"reload: file shrinks", "file:list", A B, NULL, B, NULL, 0, "b.example ", NULL},
+    {"reload: file is gone", "file:list", A, NULL, NULL, NULL, 0, "a.example ",
+     "list|cannot be read"},
+    {"reload: file of nothing", "file:list", A, NULL, "", NULL, 0, "a.example ", "list|is empty"},
+    {"reload: file of nothing, under not", "file:list", A, NULL, "", NULL, 1, "a.example ",
+     "list|is empty"},
+    {"reload: file of comments", "file:list", A, NULL, "# none\n", NULL, 0, "a.example ",
+     "list|holds no value"},
+    {"reload: file of comments, under not", "file:list", A, NULL, "# none\n", NULL, 1, "", NULL},
+    {"reload: file of blanks", "file:list", A, NULL, " \n", NULL, 0, "a.example ",
+     "list|holds no value"},
+    {"reload: file of blanks, under not", "file:list", A, NULL, " \n", NULL, 1, "", NULL},
+    {"reload: file that was of comments", "file:list", "# none\n", NULL, A, NULL, 1, "a.example ",
+     NULL},
+    {"reload: file that stays one of comments", "file:list", "# none\n", NULL, "#\n", NULL, 1, "",
+     NULL},
+    {"reload: file with a byte order mark", "file:list", A, NULL, "\xef\xbb\xbf" B, NULL, 0,
+     "a.example ", "list|line 1|byte order mark"},
+
+    {"reload: patterns", "patterns:list", A, NULL, FORM B, NULL, 0, "b.example x.d.example ", NULL},
+    {"reload: patterns are gone", "patterns:list", FORM, NULL, NULL, NULL, 0, "x.d.example ",
+     "list|cannot be read"},
+    {"reload: patterns of nothing", "patterns:list", FORM, NULL, "", NULL, 0, "x.d.example ",
+     "list|is empty"},
+    {"reload: patterns of nothing, under not", "patterns:list", FORM, NULL, "", NULL, 1,
+     "x.d.example ", "list|is empty"},
+    {"reload: patterns of comments", "patterns:list", FORM, NULL, "#\n", NULL, 0, "x.d.example ",
+     "list|holds no value"},
+    {"reload: patterns of comments, under not", "patterns:list", FORM, NULL, "#\n", NULL, 1, "",
+     NULL},
+    {"reload: patterns with a wrong line", "patterns:list", FORM, NULL, B "regex:(\n" A, NULL, 0,
+     "x.d.example ", "list|line 2|regular expression"},
+    {"reload: patterns name themselves", "patterns:list", FORM, NULL, "patterns:list\n", NULL, 0,
+     "x.d.example ", "list|line 1|patterns:"},
+
+    {"reload: nested file", "patterns:list", FORM "file:other\n", A, FORM "file:other\n", B, 0,
+     "b.example x.d.example ", NULL},
+    {"reload: nested file comes", "patterns:list", FORM, A, FORM "file:other\n", A, 0,
+     "a.example x.d.example ", NULL},
+    {"reload: nested file goes", "patterns:list", FORM "file:other\n", A, FORM, NULL, 0,
+     "x.d.example ", NULL},
+    {"reload: nested file is gone", "patterns:list", FORM "file:other\n", A, B "file:other\n", NULL,
+     0, "a.example x.d.example ", "line 2|other|cannot be read"},
+    {"reload: nested file of nothing", "patterns:list", FORM "file:other\n", A, FORM "file:other\n",
+     "", 0, "a.example x.d.example ", "line 2|other|is empty"},
+    {"reload: nested file of nothing, under not", "patterns:list", FORM "file:other\n", A,
+     FORM "file:other\n", "", 1, "a.example x.d.example ", "line 2|other|is empty"},
+    {"reload: nested file of comments", "patterns:list", FORM "file:other\n", A,
+     FORM "file:other\n", "#\n", 0, "a.example x.d.example ", "line 2|other|holds no value"},
+    {"reload: nested file of comments, under not", "patterns:list", FORM "file:other\n", A,
+     FORM "file:other\n", "#\n", 1, "x.d.example ", NULL},
+    {"reload: nested file alone, of comments", "patterns:list", "file:other\n", A, "file:other\n",
+     "#\n", 0, "a.example ", "other|holds no value"},
+    {"reload: nested file alone, of comments, under not", "patterns:list", "file:other\n", A,
+     "file:other\n", "#\n", 1, "", NULL},
+};
+
+static const world_file_t *two_files(const char *list, const char *other)
+{
+    world_file_t *out = apr_pcalloc(pool, 3 * sizeof(*out));
+    int n = 0;
+
+    if (list)
+        out[n++] = (world_file_t){"list", list, 0};
+    if (other)
+        out[n++] = (world_file_t){"other", other, 0};
+    return out;
+}
+
+static void reload_case(void **state)
+{
+    const struct reload_row *row = *state;
+    world_t *world = watched_world(two_files(row->first, row->first_other));
+    mtls_matcher_t *m = parse_in(world, row->pattern, row->may_become_empty);
+    const char *before = taken(m);
+
+    assert_message(world_reload(world), NULL);
+    assert_string_equal(taken(m), before);
+    world->files = two_files(row->then, row->then_other);
+    assert_message(world_reload(world), row->words);
+    assert_string_equal(taken(m), row->taken);
+    world->files = two_files(row->first, row->first_other);
+    assert_message(world_reload(world), NULL); /* and back */
+    assert_string_equal(taken(m), before);
+}
+
+static void each_list_keeps_its_own_version(void **state)
+{
+    world_t *world = watched_world(two_files(A, A));
+    mtls_matcher_t *list, *other;
+
+    (void)state;
+    list = parse_in(world, "file:list", 0);
+    other = parse_in(world, "file:other", 0);
+    world->files = two_files("", B);
+    assert_message(world_reload(world), "list|is empty");
+    assert_string_equal(taken(list), "a.example ");
+    assert_string_equal(taken(other), "b.example ");
+}
+
+/* What was emptied by whoever writes it is no list at a restart either; one that never held a
+ * value is what the administrator says. */
+static void a_file_of_nothing_is_refused_at_a_restart(void **state)
+{
+    static const char *const patterns[] = {"file:list", "patterns:list"};
+    mtls_matcher_t *matcher;
+    world_t *world;
+    size_t i;
+    int empty;
+
+    (void)state;
+    for (i = 0; i < ROWS(patterns); i++) {
+        world = watched_world(two_files("", NULL));
+        world->env.again = 1;
+        assert_message(mtls_matcher_parse(&world->env, (mtls_matcher_spec_t){MTLS_KIND_DNS, 1},
+                                          patterns[i], &matcher, &empty),
+                       "list|is empty");
+        world->files = two_files("#\n", NULL);
+        matcher = parse_in(world, patterns[i], 1);
+        assert_string_equal(taken(matcher), "");
+    }
+}
+
+/* A file that the lines of another name is part of that load: one source, read once each time. */
+static void a_nested_file_is_no_source_of_its_own(void **state)
+{
+    world_t *world = watched_world(two_files(FORM "file:other\n", A));
+    mtls_matcher_t *m = parse_in(world, "patterns:list", 0);
+
+    (void)state;
+    assert_string_equal(taken(m), "a.example x.d.example ");
+    assert_int_equal(world->sources->nelts, 1);
+    assert_int_equal(world->files_read, 2);
+    assert_message(world_reload(world), NULL);
+    assert_int_equal(world->files_read, 4);
+}
+
+static void pinned_certificates_are_loaded_again(void **state)
+{
+    world_t *world = watched_world(NULL);
+    mtls_matcher_t *m = NULL;
+    int empty, none = 0;
+
+    (void)state;
+    assert_message(mtls_matcher_parse(&world->env, (mtls_matcher_spec_t){MTLS_KIND_CERTIFICATE, 0},
+                                      "two.pem", &m, &empty),
+                   NULL);
+    assert_int_equal(world->sources->nelts, 1);
+    assert_message(world_reload(world), NULL);
+    assert_int_equal(mtls_matcher_test(m, repeated(0x11, 32), &none), MTLS_MATCHED_YES);
+    assert_int_equal(mtls_matcher_test(m, repeated(0x22, 32), &none), MTLS_MATCHED_NO);
+}
+
+typedef struct tester_t {
+    apr_thread_t *thread;
+    const mtls_matcher_t *matcher;
+    apr_uint32_t *stop;
+    int wrong, tests;
+} tester_t;
+
+/* "a" is in the one version and "b" in the other, "c" in both and "d" in none. */
+static void *APR_THREAD_FUNC test_often(apr_thread_t *thread, void *baton)
+{
+    tester_t *t = baton;
+
+    while (!apr_atomic_read32(t->stop) || t->tests < 100) {
+        int steps = MTLS_PATTERN_BUDGET;
+        t->wrong +=
+            mtls_matcher_test(t->matcher, mtls_span_of("c.example"), &steps) != MTLS_MATCHED_YES;
+        t->wrong +=
+            mtls_matcher_test(t->matcher, mtls_span_of("d.example"), &steps) != MTLS_MATCHED_NO;
+        t->wrong += mtls_matcher_test(t->matcher, mtls_span_of("a.example"), &steps) ==
+                    MTLS_MATCHED_UNKNOWN;
+        t->tests++;
+    }
+    apr_thread_exit(thread, APR_SUCCESS);
+    return NULL;
+}
+
+static void threads_test_while_lists_change(void **state)
+{
+    static const char *const patterns[] = {"file:list", "patterns:list", "file:list",
+                                           "patterns:list"};
+    world_t *world = watched_world(two_files(A "c.example\n", NULL));
+    apr_uint32_t stop = 0;
+    tester_t testers[4];
+    apr_status_t status;
+    size_t i;
+
+    (void)state;
+    memset(testers, 0, sizeof(testers));
+    for (i = 0; i < ROWS(testers); i++) {
+        testers[i].matcher = parse_in(world, patterns[i], 0);
+        testers[i].stop = &stop;
+    }
+    for (i = 0; i < ROWS(testers); i++)
+        assert_int_equal(apr_thread_create(&testers[i].thread, NULL, test_often, &testers[i], pool),
+                         0);
+    for (i = 0; i < 300; i++) {
+        world->files = two_files(i % 2 ? A "c.example\n" : B "c.example\n", NULL);
+        assert_message(world_reload(world), NULL);
+    }
+    apr_atomic_set32(&stop, 1);
+    for (i = 0; i < ROWS(testers); i++) {
+        assert_int_equal(apr_thread_join(&status, testers[i].thread), 0);
+        assert_int_equal(testers[i].wrong, 0);
+    }
+}
+
 /* ---- SPIFFE IDs ---- */
 
 #define A64  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -650,9 +917,15 @@ int main(void)
     SUITE_CASE(certificates_are_compared_by_digest);
     SUITE_CASE(a_reversed_name_is_recognised);
     SUITE_CASE(lists_of_names_compare_names);
+    SUITE_TABLE(reload_case, reloads);
+    SUITE_CASE(each_list_keeps_its_own_version);
+    SUITE_CASE(a_file_of_nothing_is_refused_at_a_restart);
+    SUITE_CASE(a_nested_file_is_no_source_of_its_own);
+    SUITE_CASE(pinned_certificates_are_loaded_again);
+    SUITE_CASE(threads_test_while_lists_change);
     SUITE_TABLE(spiffe_case, ids);
     SUITE_CASE(an_id_may_be_2048_bytes_long);
     SUITE_CASE(an_svid_has_one_uri_and_signs_nothing);
     SUITE_CASE(another_uri_makes_no_claim_and_a_wrong_one_is_invalid);
-    return suite_run("matcher", 190);
+    return suite_run("matcher", 230);
 }

@@ -114,6 +114,69 @@ void world_init(world_t *world, apr_pool_t *p, const world_file_t *files)
     world->env.warn = warn;
 }
 
+/* ---- lists that are loaded again ---- */
+
+typedef struct source_t {
+    mtls_load_fn load;
+    const void *what;
+    mtls_live_t *live;
+} source_t;
+
+/* Into a pool of its own, as the server does it. */
+static const char *load_source(world_t *world, const source_t *source)
+{
+    const mtls_version_t *before = mtls_live_take(source->live);
+    mtls_parse_env_t env = world->env;
+    const void *data = NULL;
+    const char *error;
+
+    if (apr_pool_create(&env.p, NULL) != APR_SUCCESS)
+        return "out of memory";
+    env.before = before ? before->data : NULL;
+    env.again = world->env.again || before != NULL;
+    error = source->load(&env, source->what, &data);
+    mtls_live_give_back(source->live, before);
+    error = error ? apr_pstrdup(world->env.p, error) : NULL;
+    if (error || !data)
+        apr_pool_destroy(env.p);
+    else
+        mtls_live_replace(source->live, env.p, data);
+    return error;
+}
+
+static const char *watch(mtls_parse_env_t *env, mtls_load_fn load, const void *what,
+                         mtls_live_t **live)
+{
+    world_t *world = env->baton;
+    source_t source = {load, what, mtls_live_make(env->p)};
+    const char *error;
+
+    *live = source.live;
+    if (!source.live)
+        return "out of memory";
+    if ((error = load_source(world, &source)) == NULL)
+        APR_ARRAY_PUSH(world->sources, source_t) = source;
+    return error;
+}
+
+void world_watch(world_t *world)
+{
+    world->sources = apr_array_make(world->env.p, 4, sizeof(source_t));
+    world->env.watch = watch;
+}
+
+const char *world_reload(world_t *world)
+{
+    const char *error = NULL, *each;
+    int i;
+
+    for (i = 0; i < world->sources->nelts; i++) {
+        each = load_source(world, &APR_ARRAY_IDX(world->sources, i, source_t));
+        error = error ? error : each;
+    }
+    return error;
+}
+
 /* ---- the peer ---- */
 
 static void set(mtls_name_attribute_t *a, const char *oid, const char *value, int rdn)

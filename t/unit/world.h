@@ -26,12 +26,21 @@ typedef struct world_t {
     const world_file_t *files; /* ended by a NULL path; may be NULL */
     int files_read;
     const char *warning; /* the last one */
+    apr_array_header_t *sources;
 } world_t;
 
 /* A world whose parsed things live in `p`. The file "ca.pem" holds the certificate of the peer's
  * issuer, "root.pem" its anchor, "two.pem" both and "other.pem" a third. Expressions: those that
  * start with "bad" do not compile. */
 void world_init(world_t *world, apr_pool_t *p, const world_file_t *files);
+
+/* From now on every list that is parsed is a source that can be loaded again. Set env.again first
+ * for what a restart would make of it. */
+void world_watch(world_t *world);
+
+/* Load all sources from what stands in world->files now. NULL or the first error; what could not be
+ * loaded stays as it was. */
+const char *world_reload(world_t *world);
 
 /* mtls_oid_lookup_t over a small table; dotted OIDs stand for themselves. */
 const char *world_oid(apr_pool_t *p, const char *name);
