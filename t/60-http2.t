@@ -9,6 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 use MTLSTest;
+use MTLSTest::Streams qw(many);
 
 plan skip_all => 'mod_http2 does not run under prefork' if mpm() eq 'prefork';
 
@@ -51,37 +52,6 @@ allowed($post, 'a POST with a body, allowed');
 like($post->body, qr/^body=100000$/m, 'whose body arrived');
 
 # --- many streams (S12) ---------------------------------------------------------------------------
-# Every URL with a mark; curl asks for all of them over one connection.
-sub many {
-    my ($cert, $mark, @paths) = @_;
-    my $base   = 'https://gateway.test:' . $s->port('main');
-    my $config = $s->dir . "/curl-$$.config";
-    open my $fh, '>', $config or die "cannot write $config: $!\n";
-    my $n = 0;
-    print {$fh}
-        map { sprintf "url = \"%s%s?%s-%d.\"\noutput = \"/dev/null\"\n", $base, $_, $mark, $n++ }
-        @paths;
-    close $fh;
-    my @auth =
-        $cert ? ('--cert', pki_dir() . "/$cert-chain.crt", '--key', pki_dir() . "/$cert.key") : ();
-    open my $pipe, '-|', 'curl', '-q', '-sS', '--no-progress-meter', '-Z', '--parallel-max', 50,
-        '--http2', '--max-time', 60, '--cacert', pki_dir() . '/root.crt', '--connect-to',
-        'gateway.test:' . $s->port('main') . ':127.0.0.1:' . $s->port('main'), @auth, '-w',
-        '%{http_version} %{num_connects} %{http_code} %{url_effective}\n', '--config', $config
-        or die "cannot run curl: $!\n";
-    my @lines = <$pipe>;
-    close $pipe;
-    unlink $config;
-    my (%status, $connections);
-
-    for (@lines) {
-        my ($version, $connects, $code, $n) = m{\A(\S+) (\d+) (\d+) .*-(\d+)\.$} or next;
-        $status{$n} = "$version $code";
-        $connections += $connects;
-    }
-    return (\%status, $connections);
-}
-
 {
     my @paths =
         map { $_ % 2 ? '/partner/index.html' : $_ % 4 ? '/other/index.html' : '/index.html' }
@@ -95,7 +65,7 @@ sub many {
         my ($cert, $at_partner, $at_other, $reason_other, $reason_partner) = @$case;
         my $name = $cert // 'no certificate';
         my $mark = "h2-$$-" . ($cert // 'none');
-        my ($status, $connections) = many($cert, $mark, @paths);
+        my ($status, $connections) = many($s, $cert, $mark, @paths);
         is(scalar keys %$status, scalar @paths, "$name: 200 streams answered");
         is($connections,         1,             "$name: over one connection");
         my @wrong = grep {

@@ -9,6 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 use MTLSTest;
+use MTLSTest::ConfigCheck;
 use MTLSTest::RuleTable qw(list_file);
 
 my @modules = qw(
@@ -27,17 +28,8 @@ sub lines {
     return join '', map {"$_\n"} @_;
 }
 
-my %context = (
-    location => sub {"<Location \"/x\">\n$_[0]\n</Location>"},
-    vhost    => sub { $_[0] },
-    policy   => sub {"<MTLSPolicy \"tested\">\n$_[0]\n</MTLSPolicy>"},
-    server   => sub { $_[0] },
-);
-
 sub configuration {
-    my ($where, $directives) = @_;
-    my $body = $context{$where}->($directives);
-    my ($outside, $inside) = $where eq 'server' || $where eq 'policy' ? ($body, '') : ('', $body);
+    my ($outside, $inside) = @_;
     return <<"CONF";
 <MTLSPolicy "known">
     MTLSRequire subject.O Carcano
@@ -53,61 +45,16 @@ $inside
 CONF
 }
 
-# Where the text stands in the file that httpd was given; the directive is the first word of the
-# first line.
-sub line_of {
-    my ($server, $directives) = @_;
-    my ($first) = split /\n/, $directives;
-    open my $fh, '<', $server->dir . '/httpd.conf' or die "no configuration: $!\n";
-    while (<$fh>) { chomp; return $. if $_ eq $first }
-    die "the text is not in the configuration\n";
+# For what is started and not only looked at.
+sub in_location {
+    my ($directives) = @_;
+    return configuration('', "<Location \"/x\">\n$directives\n</Location>");
 }
 
-sub check {
-    my ($where, $directives) = @_;
-    my $server = MTLSTest::Server->prepare(
-        name    => 'config',
-        modules => \@modules,
-        config  => configuration($where, $directives)
-    );
-    my ($exit, $output) = $server->run_command('-t');
-    return ($exit, $output, $server);
-}
-
-sub title {
-    my ($where, $directives) = @_;
-    return "$where: " . substr($directives =~ s/\n/ | /gr, 0, 100);
-}
-
-# The line may be the one reported or, inside a section, a later one of the text.
-sub refused {
-    my ($where, $directives, @words)  = @_;
-    my ($exit,  $output,     $server) = check($where, $directives);
-    my $name = title($where, $directives);
-    isnt($exit, 0, "$name: refused") or return;
-    my $line = line_of($server, $directives);
-    my $last = $line + ($directives =~ tr/\n//) + 1;
-    my ($told) =
-          $output =~ /httpd\.conf(?::|"?,? line )(\d+)/ ? $1
-        : $output =~ /line (\d+) of \S*httpd\.conf/     ? $1
-        :                                                 0;
-    ok($told >= $line && $told <= $last, "$name: file and line") or diag($output);
-
-    for my $word (@words) {
-        ref $word
-            ? like($output, $word,         "$name: says $word")
-            : like($output, qr/\Q$word\E/, "$name: says $word");
-    }
-    return;
-}
-
-sub accepted {
-    my ($where, $directives) = @_;
-    my ($exit,  $output)     = check($where, $directives);
-    my $ok = is($exit, 0, title($where, $directives) . ': accepted');
-    diag($output) if !$ok;
-    return;
-}
+my $checker = MTLSTest::ConfigCheck->new(configuration => \&configuration, modules => \@modules);
+sub check    { return $checker->check(@_) }
+sub refused  { return $checker->refused(@_) }
+sub accepted { return $checker->accepted(@_) }
 
 # --- attributes and values (N5, N20, G5, G6) ------------------------------------------------------
 my @rules = (
@@ -437,7 +384,7 @@ for my $row (
     my $server = MTLSTest::Server->start(
         name    => 'warnings',
         modules => \@modules,
-        config  => configuration('location', <<'CONF'));
+        config  => in_location(<<'CONF'));
 MTLSRequire subject "C=CH,O=Big Partner Foo SA,CN=client.bigpartner.example"
 MTLSMode report
 CONF
@@ -452,7 +399,7 @@ CONF
     my $several = MTLSTest::Server->start(
         name    => 'several-anchors',
         modules => \@modules,
-        config  => configuration('location', 'MTLSRequire subject.O "Big Partner Foo SA"') =~
+        config  => in_location('MTLSRequire subject.O "Big Partner Foo SA"') =~
             s/(?=MTLSTrustDomain)/SSLCACertificateFile "\@PKI\@\/both-roots.crt"\n/r
     );
     like(join("\n", $several->log->matching(qr/\[mtls_policy:warn\]/)),
@@ -461,7 +408,7 @@ CONF
     my $pinned = MTLSTest::Server->start(
         name    => 'several-anchors-pinned',
         modules => \@modules,
-        config  => configuration('location',
+        config  => in_location(
             "MTLSRequire subject.O \"Big Partner Foo SA\"\nMTLSRequire anchor.cert $pki/root.crt")
             =~ s/(?=MTLSTrustDomain)/SSLCACertificateFile "\@PKI\@\/both-roots.crt"\n/r
     );
@@ -471,7 +418,7 @@ CONF
     my $quiet = MTLSTest::Server->start(
         name    => 'no-warnings',
         modules => \@modules,
-        config  => configuration('location', <<'CONF') =~ s/ca-bundle/root/r);
+        config  => in_location(<<'CONF') =~ s/ca-bundle/root/r);
 MTLSRequire subject "CN=client.bigpartner.example,O=Big Partner Foo SA,C=CH"
 MTLSRequire issuer.CN "CARC I101L"
 CONF
@@ -495,7 +442,7 @@ CONF
         modules => \@modules,
         htdocs  => $docs,
         config  => configuration(
-            'vhost', "<Directory \"$docs\">\nAllowOverride All\nRequire all granted\n</Directory>"
+            '', "<Directory \"$docs\">\nAllowOverride All\nRequire all granted\n</Directory>"
         )
     );
     $write->('.htaccess', "# nothing\n");

@@ -24,18 +24,19 @@ void mtls_text_release(mtls_text_t *text)
         free(text);
 }
 
-static const char *read_all(apr_pool_t *p, apr_file_t *file, mtls_text_t *text)
+static const char *read_all(apr_pool_t *p, apr_file_t *file, mtls_text_t *text, int *passing)
 {
     apr_size_t got = 0;
     apr_status_t rv = apr_file_read_full(file, text->data, text->len, &got);
     char why[120];
 
+    *passing = rv != APR_SUCCESS;
     if (rv == APR_EOF)
         return "has become shorter while it was read";
     return rv == APR_SUCCESS ? NULL : apr_pstrdup(p, apr_strerror(rv, why, sizeof(why)));
 }
 
-static const char *read_open(apr_pool_t *p, apr_file_t *file, mtls_text_t **text)
+static const char *read_open(apr_pool_t *p, apr_file_t *file, mtls_text_t **text, int *passing)
 {
     const char *error;
     apr_finfo_t info;
@@ -46,19 +47,20 @@ static const char *read_open(apr_pool_t *p, apr_file_t *file, mtls_text_t **text
     if (info.size > (apr_off_t)MTLS_MAX_FILE_BYTES)
         return apr_psprintf(p, "is larger than %u bytes", MTLS_MAX_FILE_BYTES);
     *text = malloc(sizeof(**text) + (apr_size_t)info.size + 1);
+    *passing = !*text;
     if (!*text)
         return "does not fit into memory";
     (*text)->holders = 1;
     (*text)->len = (apr_size_t)info.size;
     (*text)->data[info.size] = '\0';
-    if ((error = (*text)->len ? read_all(p, file, *text) : NULL) != NULL) {
+    if ((error = (*text)->len ? read_all(p, file, *text, passing) : NULL) != NULL) {
         mtls_text_release(*text);
         *text = NULL;
     }
     return error;
 }
 
-const char *mtls_file_read(apr_pool_t *p, const char *path, mtls_text_t **text)
+const char *mtls_file_read(apr_pool_t *p, const char *path, mtls_text_t **text, int *passing)
 {
     const char *error;
     apr_file_t *file;
@@ -66,10 +68,14 @@ const char *mtls_file_read(apr_pool_t *p, const char *path, mtls_text_t **text)
     char why[120];
 
     *text = NULL;
+    *passing = 0;
     rv = apr_file_open(&file, path, APR_READ | APR_BINARY | APR_FOPEN_NONBLOCK, APR_OS_DEFAULT, p);
+    /* Whatever is not plainly the file's own: no descriptors, no memory, a server that is away. */
+    *passing = rv != APR_SUCCESS && !APR_STATUS_IS_ENOENT(rv) && !APR_STATUS_IS_EACCES(rv) &&
+               !APR_STATUS_IS_ENOTDIR(rv) && rv != ELOOP && rv != ENXIO;
     if (rv != APR_SUCCESS)
         return apr_psprintf(p, "%s: %s", path, apr_strerror(rv, why, sizeof(why)));
-    error = read_open(p, file, text);
+    error = read_open(p, file, text, passing);
     apr_file_close(file);
     return error ? apr_psprintf(p, "%s %s", path, error) : NULL;
 }

@@ -19,8 +19,9 @@ typedef struct mtls_text_t {
 void mtls_text_release(mtls_text_t *text);
 
 /* Read a regular file of at most MTLS_MAX_FILE_BYTES. The caller holds the text. NULL or what is
- * wrong, in `p`. */
-const char *mtls_file_read(apr_pool_t *p, const char *path, mtls_text_t **text);
+ * wrong, in `p`; `passing` gets whether that may be over the next moment, and is no fault of the
+ * file. */
+const char *mtls_file_read(apr_pool_t *p, const char *path, mtls_text_t **text, int *passing);
 
 /* A number that is another one when the file may have another content; 0: it is not there,
  * MTLS_FILE_HIDDEN: this process may not know. `touched` gets the time of its last change when that

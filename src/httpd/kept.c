@@ -10,31 +10,49 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <apr_shm.h>
 #include <apr_strings.h>
 #include <http_config.h>
 #include <http_core.h>
 #include <http_log.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <unixd.h>
 
 #include "policy/limits.h"
 
 APLOG_USE_MODULE(mtls_policy);
 
-/* A file of the folder has the number of its source for a name: MAGIC, the state in eight bytes,
- * then for each text the length of its name, its own, the name and the text. It is written beside
- * and renamed, so that a reader always has a whole one. */
+/* The parent writes what it starts with into the folder, the children what they load later into the
+ * folder NEWER below, which is theirs. A file has the number of its source for a name: MAGIC, the
+ * state in eight bytes, then for each text the length of its name, its own, the name and the text.
+ * It is written beside and renamed, so that a reader always has a whole one.
+ *
+ * Other programs may run as the children's user. A file is only believed when it has the SHA-256
+ * that its writer has put into memory that httpd's processes alone share. */
 #define MAGIC       "MTLSKEPT"
 #define HEADER      16
 #define RECORD_HEAD 16
 #define FOLDER      "mtls_policy.%" APR_PID_T_FMT ".%d"
+#define NEWER       "newer"
+
+/* The SHA-256 of the files of a source; zero: there is none. */
+typedef struct digests_t {
+    unsigned char first[SHA256_DIGEST_LENGTH];
+    unsigned char newer[SHA256_DIGEST_LENGTH];
+} digests_t;
 
 /* What survives a restart, of which the module itself does not. */
 typedef struct retained_t {
-    int runs; /* how often this server has started and restarted */
+    int runs;           /* how often this server has started and restarted */
+    digests_t *digests; /* of the run before */
+    int count;
 } retained_t;
 
 static struct {
     const char *folder; /* of this run */
+    digests_t *digests; /* shared by all processes */
+    int count;
     pid_t parent;
     server_rec *server;
     apr_pool_t *before_p;
@@ -43,7 +61,7 @@ static struct {
 
 static retained_t *retained(void)
 {
-    static const char key[] = "mtls_policy_kept_1";
+    static const char key[] = "mtls_policy_kept_2";
     retained_t *r = ap_retained_data_get(key);
 
     return r ? r : ap_retained_data_create(key, sizeof(*r));
@@ -122,121 +140,151 @@ static int take_records(apr_pool_t *p, const mtls_text_t *text, apr_hash_t *text
     return at == end;
 }
 
-/* Read a file of the folder; what it holds lives as long as `p`. */
-static mtls_text_t *read_file(apr_pool_t *p, const char *path, apr_hash_t *texts)
+static int is_none(const unsigned char *sha256)
 {
-    mtls_text_t *text = read_whole(path);
+    static const unsigned char none[SHA256_DIGEST_LENGTH];
+
+    return memcmp(sha256, none, sizeof(none)) == 0;
+}
+
+/* Read a file of the folder, if it is the one that was written; what it holds lives as long as `p`.
+ */
+static mtls_text_t *read_file(apr_pool_t *p, const char *path, const unsigned char *expected,
+                              apr_hash_t *texts)
+{
+    unsigned char sha256[SHA256_DIGEST_LENGTH];
+    mtls_text_t *text = is_none(expected) ? NULL : read_whole(path);
 
     if (!text)
         return NULL;
     apr_pool_cleanup_register(p, text, release, apr_pool_cleanup_null);
+    if (EVP_Digest(text->data, text->len, sha256, NULL, EVP_sha256(), NULL) != 1 ||
+        memcmp(sha256, expected, sizeof(sha256)) != 0)
+        return NULL;
     return take_records(p, text, texts) ? text : NULL;
 }
 
-static const char *path_of(apr_pool_t *p, int index)
+static const char *path_of(apr_pool_t *p, const char *folder, int index, int newer)
 {
-    return apr_psprintf(p, "%s/%d", kept.folder, index);
+    return apr_psprintf(p, newer ? "%s/" NEWER "/%d" : "%s/%d", folder, index);
 }
 
 const mtls_kept_t *mtls_kept_read(apr_pool_t *p, int index)
 {
     mtls_kept_t *found = apr_pcalloc(p, sizeof(*found));
 
-    if (!kept.folder)
+    if (!kept.folder || index >= kept.count)
         return NULL;
     found->texts = apr_hash_make(p);
-    if ((found->owner = read_file(p, path_of(p, index), found->texts)) == NULL)
+    found->owner =
+        read_file(p, path_of(p, kept.folder, index, 1), kept.digests[index].newer, found->texts);
+    if (!found->owner)
         return NULL;
     found->state = number_at(found->owner->data + 8);
     return found;
 }
 
-const mtls_span_t *mtls_kept_before(apr_pool_t *p, const char *name)
+/* All texts of the run before; what was loaded later counts. */
+static void read_before(apr_pool_t *p)
 {
-    const char *folder;
-    mtls_text_t *text;
+    const retained_t *r = retained();
+    const char *folder = folder_of(p, r->runs);
     int i;
 
+    for (i = 0; i < r->count; i++) {
+        read_file(p, path_of(p, folder, i, 0), r->digests[i].first, kept.before);
+        read_file(p, path_of(p, folder, i, 1), r->digests[i].newer, kept.before);
+    }
+}
+
+const mtls_span_t *mtls_kept_before(apr_pool_t *p, const char *name)
+{
     if (!mtls_kept_is_restart())
         return NULL;
     if (!kept.before && apr_pool_create(&kept.before_p, p) == APR_SUCCESS) {
-        p = kept.before_p;
-        kept.before = apr_hash_make(p);
-        folder = folder_of(p, retained()->runs);
-        for (i = 0; (text = read_file(p, apr_psprintf(p, "%s/%d", folder, i), kept.before)) != NULL;
-             i++)
-            ;
+        kept.before = apr_hash_make(kept.before_p);
+        read_before(kept.before_p);
     }
-    if (!kept.before)
-        return NULL;
-    return apr_hash_get(kept.before, name, APR_HASH_KEY_STRING);
+    return kept.before ? apr_hash_get(kept.before, name, APR_HASH_KEY_STRING) : NULL;
 }
 
 /* ---- writing ---- */
 
-static int put(FILE *out, const void *bytes, apr_size_t len)
+typedef struct writer_t {
+    FILE *out;
+    EVP_MD_CTX *md;
+} writer_t;
+
+static int put(const writer_t *w, const void *bytes, apr_size_t len)
 {
-    return len == 0 || fwrite(bytes, 1, len, out) == len;
+    return len == 0 ||
+           (fwrite(bytes, 1, len, w->out) == len && EVP_DigestUpdate(w->md, bytes, len) == 1);
 }
 
-static int put_record(FILE *out, const char *name, const mtls_span_t *text)
+static int put_record(const writer_t *w, const char *name, const mtls_span_t *text)
 {
     apr_uint64_t lengths[2] = {strlen(name), text->len};
 
-    return put(out, lengths, sizeof(lengths)) && put(out, name, (apr_size_t)lengths[0]) &&
-           put(out, text->data, text->len);
+    return put(w, lengths, sizeof(lengths)) && put(w, name, (apr_size_t)lengths[0]) &&
+           put(w, text->data, text->len);
 }
 
 /* Every name in `names`, with its text in `texts`, else the one from before. */
-static int put_all(FILE *out, apr_uint64_t state, apr_hash_t *texts, const apr_hash_t *names,
-                   const mtls_kept_t *old)
+static int put_all(const writer_t *w, apr_uint64_t state, apr_hash_t *texts,
+                   const apr_hash_t *names, const mtls_kept_t *old)
 {
-    int ok = put(out, MAGIC, 8) && put(out, &state, sizeof(state));
-    apr_pool_t *p = apr_hash_pool_get(texts);
-    apr_hash_index_t *i;
+    int ok = put(w, MAGIC, 8) && put(w, &state, sizeof(state));
+    apr_hash_index_t *i = apr_hash_first(apr_hash_pool_get(texts), (apr_hash_t *)names);
 
-    for (i = apr_hash_first(p, (apr_hash_t *)names); i && ok; i = apr_hash_next(i)) {
+    for (; i && ok; i = apr_hash_next(i)) {
         const char *name = apr_hash_this_key(i);
         const mtls_span_t *text = apr_hash_get(texts, name, APR_HASH_KEY_STRING);
         if (!text && old)
             text = apr_hash_get(old->texts, name, APR_HASH_KEY_STRING);
-        ok = !text || put_record(out, name, text);
+        ok = !text || put_record(w, name, text);
     }
     return ok;
 }
 
-static int write_file(const char *path, const char *beside, apr_uint64_t state, apr_hash_t *texts,
-                      const apr_hash_t *names, const mtls_kept_t *old)
+/* Only for the one who writes: a list may be secret from other programs of the children's user. */
+static FILE *create(const char *path)
 {
-    int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-    FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
-    int ok = out && fchmod(fd, 0644) == 0 && put_all(out, state, texts, names, old);
+    int fd;
 
-    if (out)
-        ok = fclose(out) == 0 && ok;
-    else if (fd >= 0)
-        close(fd);
-    if (ok && rename(beside, path) == 0)
-        return 1;
-    unlink(beside);
-    return 0;
+    unlink(path); /* of a process of the same number that died over it */
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return fd >= 0 ? fdopen(fd, "w") : NULL;
 }
 
 int mtls_kept_write(int index, apr_uint64_t state, apr_hash_t *texts, const apr_hash_t *names)
 {
     apr_pool_t *p = apr_hash_pool_get(texts);
+    int newer = kept.parent != getpid(), ok;
+    unsigned char sha256[SHA256_DIGEST_LENGTH];
     const char *path, *beside;
+    writer_t w = {NULL, NULL};
 
-    if (!kept.folder)
+    if (!kept.folder || index >= kept.count)
         return 0;
-    path = path_of(p, index);
+    path = path_of(p, kept.folder, index, newer);
     beside = apr_psprintf(p, "%s.%" APR_PID_T_FMT, path, getpid());
-    unlink(beside); /* of a process of the same number that died over it */
-    if (write_file(path, beside, state, texts, names, mtls_kept_read(p, index)))
+    w.out = create(beside);
+    w.md = EVP_MD_CTX_new();
+    ok = w.out && w.md && EVP_DigestInit_ex(w.md, EVP_sha256(), NULL) == 1 &&
+         put_all(&w, state, texts, names, newer ? mtls_kept_read(p, index) : NULL) &&
+         EVP_DigestFinal_ex(w.md, sha256, NULL) == 1;
+    EVP_MD_CTX_free(w.md);
+    if (w.out)
+        ok = fclose(w.out) == 0 && ok;
+    if (ok && rename(beside, path) == 0) {
+        memcpy(newer ? kept.digests[index].newer : kept.digests[index].first, sha256,
+               sizeof(sha256));
         return 1;
+    }
     ap_log_error(APLOG_MARK, APLOG_ERR, errno, kept.server,
                  "mtls_policy: %s cannot be written: what is in force cannot be kept for a restart",
                  path);
+    unlink(beside);
     return 0;
 }
 
@@ -262,15 +310,39 @@ static void remove_folder(const char *folder)
     rmdir(folder);
 }
 
+static void remove_run(apr_pool_t *p, int run)
+{
+    const char *folder = folder_of(p, run);
+
+    remove_folder(apr_pstrcat(p, folder, "/" NEWER, NULL));
+    remove_folder(folder);
+}
+
+/* What the next run needs to believe this one's files. */
+static void hand_over(void)
+{
+    retained_t *r = retained();
+
+    free(r->digests);
+    r->count = 0;
+    r->digests = calloc((size_t)kept.count + 1, sizeof(*r->digests));
+    if (!r->digests)
+        return;
+    memcpy(r->digests, kept.digests, (size_t)kept.count * sizeof(*r->digests));
+    r->count = kept.count;
+}
+
 /* The server ends; at a restart the texts are still needed, and its children leave them alone. */
-static apr_status_t remove_at_end(void *pconf)
+static apr_status_t end(void *pconf)
 {
     int run = retained()->runs;
 
-    if (kept.folder && kept.parent == getpid() &&
-        ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_EXITING) {
-        remove_folder(folder_of(pconf, run));
-        remove_folder(folder_of(pconf, run - 1));
+    if (kept.folder && kept.parent == getpid()) {
+        hand_over();
+        if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_EXITING) {
+            remove_run(pconf, run);
+            remove_run(pconf, run - 1);
+        }
     }
     memset(&kept, 0, sizeof(kept));
     return APR_SUCCESS;
@@ -283,25 +355,39 @@ void mtls_kept_forget_before(void)
     kept.before = NULL;
 }
 
-int mtls_kept_start(apr_pool_t *pconf, server_rec *s)
+/* Nobody else may write into the one, children may write into the other. */
+static int make_folders(apr_pool_t *p, const char *folder)
+{
+    const char *newer = apr_pstrcat(p, folder, "/" NEWER, NULL);
+
+    return mkdir(folder, 0711) == 0 && chmod(folder, 0711) == 0 && mkdir(newer, 0700) == 0 &&
+           (geteuid() != 0 || chown(newer, ap_unixd_config.user_id, ap_unixd_config.group_id) == 0);
+}
+
+int mtls_kept_start(apr_pool_t *pconf, server_rec *s, int count)
 {
     int run = ++retained()->runs;
     const char *folder = folder_of(pconf, run);
+    apr_shm_t *shm;
 
     kept.server = s;
     kept.parent = getpid();
     if (run > 2) /* nobody is left who writes there but what a graceful restart leaves behind */
-        remove_folder(folder_of(pconf, run - 2));
-    remove_folder(folder); /* of a server that had our number and died */
-    if (mkdir(folder, 0700) != 0 ||
-        (geteuid() == 0 && chown(folder, ap_unixd_config.user_id, ap_unixd_config.group_id) != 0)) {
+        remove_run(pconf, run - 2);
+    remove_run(pconf, run); /* of a server that had our number and died */
+    if (!make_folders(pconf, folder) ||
+        apr_shm_create(&shm, sizeof(digests_t) * (apr_size_t)(count + 1), NULL, pconf) !=
+            APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, errno, s,
                      "mtls_policy: %s cannot be made: what is in force is not kept for a restart, "
                      "nor for children that look too late",
                      folder);
         return 0;
     }
+    kept.digests = apr_shm_baseaddr_get(shm);
+    memset(kept.digests, 0, sizeof(digests_t) * (size_t)(count + 1));
+    kept.count = count;
     kept.folder = folder;
-    apr_pool_cleanup_register(pconf, pconf, remove_at_end, apr_pool_cleanup_null);
+    apr_pool_cleanup_register(pconf, pconf, end, apr_pool_cleanup_null);
     return 1;
 }

@@ -21,14 +21,14 @@ typedef struct mtls_kept_t {
     apr_uint64_t state; /* of the source when these were in force */
 } mtls_kept_t;
 
-/* post_config: make the folder of this run, for the children to write in. 0: impossible, logged. */
-int mtls_kept_start(apr_pool_t *pconf, server_rec *s);
+/* post_config: make the folder of this run, for so many sources. 0: impossible, logged. */
+int mtls_kept_start(apr_pool_t *pconf, server_rec *s, int count);
 
 /* Write the texts of a source; those it had before and `texts` lacks stay where `names` has them.
  * 0: not written, logged. */
 int mtls_kept_write(int index, apr_uint64_t state, apr_hash_t *texts, const apr_hash_t *names);
 
-/* What is kept of a source in this run; NULL: nothing. */
+/* What a child has kept of a source in this run; NULL: nothing. Not all its texts may be there. */
 const mtls_kept_t *mtls_kept_read(apr_pool_t *p, int index);
 
 /* A text of the run before, while the configuration is read for a restart; NULL: none. */

@@ -20,6 +20,7 @@ typedef struct mtls_entry_t {
     mtls_span_t text;          /* of this version, while it is loaded; NULL data: not read */
     const char *error;         /* why its last good version stays; NULL */
     apr_array_header_t *paths; /* of a pattern, const char *; NULL: a file */
+    int passing;               /* it could not be read now, for no fault of its own */
     int stays;                 /* its pattern has lost all files, which is told of the pattern */
 } mtls_entry_t;
 

@@ -325,6 +325,7 @@ static const mtls_trust_handle_t *make_vhost(apr_pool_t *p, const server_rec *s,
     APR_ARRAY_PUSH(spec->domains, const char *) = NULL;
     store->domains = (const char *const *)(void *)spec->domains->elts;
     store->certificates = SSL_CTX_get_cert_store(ctx);
+    mtls_chain_warm_up(store->certificates);
     X509_STORE_up_ref(store->certificates);
     apr_pool_cleanup_register(p, store->certificates, free_store, apr_pool_cleanup_null);
     if (!mtls_conftree_setting(s, "SSLCARevocationPath") &&

@@ -332,7 +332,7 @@ static apr_status_t start_board(apr_pool_t *pconf)
 
 static void keep_all(apr_pool_t *pconf, server_rec *s)
 {
-    int i, kept = mtls_kept_start(pconf, s);
+    int i, kept = mtls_kept_start(pconf, s, mtls_watched_all()->nelts);
 
     for (i = 0; i < mtls_watched_all()->nelts; i++) {
         const mtls_watched_t *source = APR_ARRAY_IDX(mtls_watched_all(), i, mtls_watched_t *);

@@ -39,7 +39,6 @@ static const char *read_entry(const mtls_attempt_t *attempt, apr_pool_t *p, mtls
 {
     const mtls_span_t *kept = kept_text(attempt, entry->name);
     const char *error;
-
     if (entry->text.data)
         return NULL;
     if (kept) {
@@ -48,7 +47,7 @@ static const char *read_entry(const mtls_attempt_t *attempt, apr_pool_t *p, mtls
     }
     if (attempt->kept)
         return apr_pstrcat(p, entry->name, " is not among what is kept", NULL);
-    if ((error = mtls_file_read(p, entry->name, &entry->owner)) == NULL)
+    if ((error = mtls_file_read(p, entry->name, &entry->owner, &entry->passing)) == NULL)
         entry->text = mtls_span(entry->owner->data, entry->owner->len);
     return error;
 }
@@ -209,7 +208,8 @@ static int is_bad(mtls_parse_env_t *env, const char *path)
 
     if (attempt->kept || attempt->again)
         return 0;
-    if (!entry->error && before && before->error && before->state == entry->state)
+    if (!entry->error && before && before->error && !before->passing &&
+        before->state == entry->state)
         entry->error = apr_pstrdup(attempt->look.p, before->error);
     return entry->stays || entry->error;
 }
@@ -350,13 +350,24 @@ void mtls_watched_keep(const mtls_watched_t *source, const mtls_look_t *look, ap
     apr_pool_destroy(p);
 }
 
+/* Something could not be read for no fault of its own: the next look tries again. */
+static int is_passing(const mtls_look_t *look)
+{
+    apr_hash_index_t *i;
+    int passing = 0;
+
+    for (i = apr_hash_first(NULL, look->entries); i && !passing; i = apr_hash_next(i))
+        passing = ((const mtls_entry_t *)apr_hash_this_val(i))->passing;
+    return passing;
+}
+
 /* The source now looks at what the attempt has looked at. */
 void mtls_watched_take(mtls_watched_t *source, mtls_look_t *look)
 {
     mtls_look_release(&source->look);
     mtls_look_end(&source->look);
     source->look = *look;
-    source->seen = mtls_look_seen(look);
+    source->seen = is_passing(look) ? 0 : mtls_look_seen(look);
     source->pending = 0;
 }
 
@@ -401,7 +412,7 @@ static const char *load_first(mtls_parse_env_t *env, mtls_watched_t *source)
     if (!error)
         warn_of_kept(env, &attempt.look);
     mtls_watched_take(source, &attempt.look); /* with its texts, which are kept at the start */
-    source->in_force = source->seen;
+    source->in_force = mtls_look_seen(&source->look);
     mtls_look_now(&source->look, &touched);
     if (touched > apr_time_now() - MTLS_FILE_QUIET)
         source->seen = 0; /* it may still be written to, within the clock's last tick */

@@ -23,6 +23,19 @@
 /* Any other refusal is looked at again now and then, so that none outlives its cause for long. */
 #define RETRY_REFUSED apr_time_from_sec(60)
 
+void mtls_chain_warm_up(X509_STORE *certificates)
+{
+    STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(certificates);
+    int i;
+
+    for (i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+        X509 *x = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+        if (x)
+            X509_check_purpose(x, -1, 0);
+    }
+    ERR_clear_error();
+}
+
 const mtls_chain_t *mtls_chain_copy(apr_pool_t *p, const mtls_chain_t *chain)
 {
     mtls_chain_t *copy = apr_pmemdup(p, chain, sizeof(*chain));
@@ -328,11 +341,15 @@ static void check_path(X509 *leaf, const STACK_OF(X509) * verified, mtls_chain_r
 static void check_revoked(const verification_t *v, const STACK_OF(X509) * verified,
                           mtls_chain_result_t *result)
 {
-    int i, n = v->crl_flags & X509_V_FLAG_CRL_CHECK_ALL ? sk_X509_num(verified) : 1;
+    int i, last = sk_X509_num(verified) - 1;
+    int n = v->crl_flags & X509_V_FLAG_CRL_CHECK_ALL ? last + 1 : 1;
     mtls_reason_t reason = MTLS_OK;
 
-    for (i = 0; v->crl_flags && i < n && reason == MTLS_OK; i++)
+    for (i = 0; v->crl_flags && i < n && reason == MTLS_OK; i++) {
         reason = mtls_special_crls_ask(v->store, sk_X509_value(verified, i), result->from);
+        if (i == last && reason == MTLS_CRL_UNAVAILABLE)
+            reason = MTLS_OK; /* an anchor's own status is no part of the path */
+    }
     if (reason == MTLS_REVOKED_CRL)
         refuse(result, reason, X509_V_ERR_CERT_REVOKED, "certificate revoked");
     else if (reason != MTLS_OK)

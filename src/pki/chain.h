@@ -34,6 +34,10 @@ typedef struct mtls_trust_store_t {
 void mtls_chain_verify(apr_pool_t *p, const mtls_trust_store_t *store, X509 *leaf,
                        STACK_OF(X509) * untrusted, apr_time_t now, mtls_chain_result_t *result);
 
+/* Have OpenSSL look at the extensions of all certificates of a store now, while one thread runs,
+ * and not when the first chains are verified. */
+void mtls_chain_warm_up(X509_STORE *certificates);
+
 /* A copy in `p`. */
 const mtls_chain_t *mtls_chain_copy(apr_pool_t *p, const mtls_chain_t *chain);
 

@@ -2,8 +2,8 @@
  * Copyright The mod_mtls_policy authors */
 
 /* Results of chains that were verified already, of one version of a trust store and for all threads
- * of a child. Bounded: a certificate of one issuer never takes another issuer's place, one that was
- * refused never the place of a good one. */
+ * of a child. Bounded: an issuer's certificates have some of the places only, which a few others
+ * may share, and one that was refused never has the place of a good one. */
 
 #ifndef MTLS_PKI_CHAIN_CACHE_H
 #define MTLS_PKI_CHAIN_CACHE_H

@@ -217,7 +217,7 @@ static const char *check_crl(loading_t *l, const char *path, X509_CRL *crl)
             break;
         default:
             known = 1;
-            error = error ? error : "has not made its signature with the key that is configured";
+            error = error ? error : "has not signed it: the signature is not of the key configured";
         }
     }
     if (known)

@@ -15,7 +15,7 @@ use MTLSTest::TLS;
 
 our @EXPORT = (
     @Test::More::EXPORT,
-    qw(shared private outcome_is allowed denied pki_dir make_pki mpm run_dir source_dir
+    qw(shared private outcome_is outcome_of allowed denied pki_dir make_pki mpm run_dir source_dir
         spki_of sha256_of serial_of openssl)
 );
 
@@ -30,6 +30,15 @@ sub outcome_is {
     my $ok = is($response->outcome, $expected, $name);
     diag(join "\n", 'the error log says:', $response->errors) if !$ok;
     return $ok;
+}
+
+# The whole outcome a reason leads to by default; "ok" is the only one that is answered 200.
+sub outcome_of {
+    my ($reason) = @_;
+    return
+          $reason eq 'ok'              ? '200 allow ok'
+        : $reason eq 'crl_unavailable' ? '503 deny crl_unavailable'
+        :                                "403 deny $reason";
 }
 
 sub allowed {

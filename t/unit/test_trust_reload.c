@@ -92,6 +92,12 @@ static void a_change_reads_one_file_and_shares_the_rest(void **state)
     assert_ptr_equal(crl_at(&pki.root), of_root);
     assert_ptr_not_equal(crl_at(&pki.inter), crl);
     assert_verdicts("leaf: revoked_crl, revoked: ok, device: ok");
+    shelf_put("root.crl", list_of(&pki.root, NULL));
+    load_new(); /* also what was taken over before is not read again */
+    assert_int_equal(shelf_reads("inter.crl") + shelf_reads("root.crl"), 4);
+    assert_int_equal(shelf_reads("root.pem") + shelf_reads("inter.pem") + shelf_reads("device.pem"),
+                     3);
+    assert_ptr_equal(ca_at(pki.inter.x), inter);
 }
 
 /* The result was cached, and is the old version's. */

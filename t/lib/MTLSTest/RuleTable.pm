@@ -10,7 +10,10 @@ package MTLSTest::RuleTable;
 #         'subject.CN client.example' => { partner => 'ok', stranger => 'chain_incomplete' }, ...
 #
 # A row is one rule without "MTLSRequire", or a list of whole lines. An expectation is a reason;
-# "ok" is the only one that is answered 200.
+# "ok" is the only one that is answered 200. A certificate written "name:leaf" is sent without its
+# intermediates.
+#
+# server: text outside the virtual host; directives: text inside it; version: of TLS.
 
 use strict;
 use warnings;
@@ -37,13 +40,15 @@ sub lines_of {
 }
 
 sub configuration {
-    my ($rows, $directives) = @_;
+    my ($rows, %o) = @_;
+    my ($server, $directives) = map { $o{$_} // '' } qw(server directives);
     my $locations = '';
     for my $i (0 .. @$rows / 2 - 1) {
         $locations .= join "\n    ", "<Location \"/rule-$i\">", lines_of($rows->[2 * $i]);
         $locations .= "\n</Location>\n";
     }
     return <<"CONF";
+$server
 Listen 127.0.0.1:\@Port_Main\@
 <VirtualHost 127.0.0.1:\@Port_Main\@>
 ServerName gateway.test
@@ -64,28 +69,36 @@ CONF
 sub run_table {
     my (%o)    = @_;
     my @rows   = @{ $o{rows} };
-    my $server = private(name => $o{name}, config => configuration(\@rows, $o{directives} // ''));
+    my $server = private(name => $o{name}, config => configuration(\@rows, %o));
     my %visits;
     for my $i (0 .. @rows / 2 - 1) {
         push @{ $visits{$_} }, [$i, $rows[2 * $i], $rows[2 * $i + 1]{$_}]
             for keys %{ $rows[2 * $i + 1] };
     }
-    visit($server, $_, @{ $visits{$_} }) for sort keys %visits;
+    for my $cert (sort keys %visits) {
+        visit($server, [$cert, defined $o{version} ? (version => $o{version}) : ()],
+            @{ $visits{$cert} });
+    }
     return $server;
 }
 
 sub visit {
-    my ($server, $cert, @visits) = @_;
+    my ($server, $client, @visits) = @_;
+    my ($cert, @options) = @$client;
+    my ($name, $send)    = split /:/, $cert;
     my $tls;
     for my $visit (@visits) {
         my ($i, $rule, $reason) = @$visit;
         my $text = join ' ', lines_of($rule);
         $text = substr($text, 0, 90) . '...' if length $text > 93;
-        $tls //=
-            $server->tls(cert => $cert eq 'none' ? undef : $cert, ciphers => 'ALL:@SECLEVEL=0');
+        $tls //= $server->tls(
+            cert    => $name eq 'none' ? undef : $name,
+            send    => $send // 'chain',
+            ciphers => 'ALL:@SECLEVEL=0',
+            @options
+        );
         my $response = $tls->request("/rule-$i");
-        outcome_is($response, $reason eq 'ok' ? '200 allow ok' : "403 deny $reason",
-            "$cert: $text");
+        outcome_is($response, outcome_of($reason), "$cert: $text");
         undef $tls if $tls->error || ($response->header('Connection') // '') eq 'close';
     }
     return;

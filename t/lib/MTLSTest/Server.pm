@@ -169,7 +169,8 @@ sub start_refused {
 
 sub failure_text {
     my ($self) = @_;
-    return slurp("$self->{dir}/command.out") . slurp("$self->{dir}/error_log");
+    my @lines = split /^/, slurp("$self->{dir}/command.out") . slurp("$self->{dir}/error_log");
+    return join '', @lines > 60 ? @lines[-60 .. -1] : @lines;
 }
 
 sub launch {
@@ -226,13 +227,19 @@ sub stop {
     return;
 }
 
-# New configuration, graceful restart, wait until the new generation is in charge. The configuration
-# must answer /generation with a text of its own, so that no sleep is needed.
+# New configuration, graceful restart, wait until the new generation is in charge. Children of the
+# old one may still serve what they have begun.
 sub graceful {
     my ($self, $config) = @_;
     $self->write_config($config) if defined $config;
+    return $self->restart('USR1');
+}
+
+# HUP ends the old children at once, USR1 lets them finish.
+sub restart {
+    my ($self, $signal) = @_;
     my $before = () = $self->{log}->matching('resuming normal operations');
-    kill USR1 => $self->{pid};
+    kill $signal => $self->{pid};
     my $deadline = time + START_WITHIN;
     while (time < $deadline) {
         my $now = () = $self->{log}->matching('resuming normal operations');
@@ -241,7 +248,7 @@ sub graceful {
             if waitpid($self->{pid}, POSIX::WNOHANG()) == $self->{pid};
         sleep 0.02;
     }
-    die "no graceful restart:\n" . $self->failure_text;
+    die "no restart:\n" . $self->failure_text;
 }
 
 # So that an interrupted test stops its servers, too.

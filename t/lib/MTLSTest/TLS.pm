@@ -19,7 +19,7 @@ use constant { TIMEOUT => 15, READ_SIZE => 65_536 };
 my %VERSION = ('1.2' => Net::SSLeay::TLS1_2_VERSION(), '1.3' => Net::SSLeay::TLS1_3_VERSION());
 
 # port, cert and key (files), version (1.2 or 1.3), sni, session, tickets (0: TLS 1.2 session ids),
-# ciphers, log
+# ciphers, alpn (protocols), log
 sub connect {
     my ($class, %o) = @_;
     my $self = bless { log => $o{log}, buffer => '' }, $class;
@@ -49,6 +49,7 @@ sub set_up_context {
     Net::SSLeay::CTX_set_options($ctx, Net::SSLeay::OP_NO_TICKET())
         if defined $o{tickets} && !$o{tickets};
     Net::SSLeay::CTX_set_cipher_list($ctx, $o{ciphers}) if $o{ciphers};
+    Net::SSLeay::CTX_set_alpn_protos($ctx, $o{alpn}) if $o{alpn};
     return unless $o{cert};
     use_chain($ctx, $o{cert});
     Net::SSLeay::CTX_use_PrivateKey_file($ctx, $o{key}, Net::SSLeay::FILETYPE_PEM()) == 1
@@ -205,6 +206,7 @@ sub request {
 
 sub close {
     my ($self) = @_;
+    local $SIG{PIPE} = 'IGNORE';    # the server may have closed long ago
     Net::SSLeay::shutdown($self->{ssl})        if $self->{ssl} && !$self->{error};
     Net::SSLeay::free(delete $self->{ssl})     if $self->{ssl};
     Net::SSLeay::CTX_free(delete $self->{ctx}) if $self->{ctx};

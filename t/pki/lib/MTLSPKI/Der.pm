@@ -12,7 +12,8 @@ use warnings;
 use Exporter 'import';
 
 our @EXPORT_OK = qw(tlv seq set oid octets bits integer boolean utf8 printable ia5 t61 bmp universal
-    explicit dns uri email ip upn othername dirname name time_of extension hex_to_bytes);
+    explicit dns uri email ip upn othername dirname name time_of extension hex_to_bytes
+    point_of);
 
 my %OID = (
     CN                     => '2.5.4.3',
@@ -135,6 +136,13 @@ sub time_of {
     return $year < 2050
         ? tlv(0x17, sprintf('%02d', $year % 100) . $rest)
         : tlv(0x18, sprintf('%04d', $year) . $rest);
+}
+
+# A DistributionPointName that is nothing but a URI, tagged as in a DistributionPoint and in an
+# issuingDistributionPoint alike.
+sub point_of {
+    my ($text) = @_;
+    return explicit(0, explicit(0, uri("http://crl.carcano.test/$text.crl")));
 }
 
 sub extension {

@@ -186,32 +186,57 @@ sub pem {
     return "-----BEGIN $what-----\n$text-----END $what-----\n";
 }
 
-# A list of revoked certificates (RFC 5280 5.1): issuer, names of the revoked, seconds until
-# nextUpdate.
+# An entry of a list: the name of a certificate, or { name, reason (RFC 5280 5.3.1), issuer (of the
+# certificate, where the list is another's) }.
+sub crl_entry {
+    my ($self, $entry) = @_;
+    my %e          = ref $entry ? %$entry : (name => $entry);
+    my @extensions = (
+        defined $e{reason} ? extension('2.5.29.21', tlv(0x0a, chr $e{reason})) : (),
+        $e{issuer}
+        ? extension('2.5.29.29', seq(explicit(4, $self->identity($e{issuer})->{name})), 1)
+        : ()
+    );
+    return seq(
+        integer(serial_of($e{name})),
+        time_of(time - HOUR), @extensions ? seq(@extensions) : ()
+    );
+}
+
+sub crl_extensions {
+    my ($self, $d) = @_;
+    my @list = (
+        extension('2.5.29.35', seq(tlv(0x80, $self->identity($d->{issuer})->{key_id}))),
+        extension('2.5.29.20', integer(chr($d->{number} // 1)))
+    );
+    push @list, extension('2.5.29.27', integer(chr $d->{base}), 1)          if $d->{base};
+    push @list, extension('2.5.29.28', seq(@{ $d->{scope} }),   1)          if $d->{scope};
+    push @list, extension('2.5.29.46', seq(seq(MTLSPKI::Der::point_of('delta')))) if $d->{freshest};
+    return explicit(0, seq(@list, @{ $d->{extra} // [] }));
+}
+
+# A list of revoked certificates (RFC 5280 5.1): issuer, entries of the revoked, seconds until
+# nextUpdate (undef: none), age; number, base (a delta), scope (issuingDistributionPoint), freshest;
+# signer (another's key), der, trailing.
 sub make_crl {
     my ($self, $name, $d) = @_;
     my $issuer    = $self->identity($d->{issuer});
-    my $algorithm = signature_algorithm($issuer->{family}, 'sha256');
+    my $signer    = $d->{signer} // $d->{issuer};
+    my $algorithm = signature_algorithm($self->identity($signer)->{family}, 'sha256');
     my $now       = time;
-    my @revoked =
-        map { seq(integer(serial_of($_)), time_of($now - HOUR)) } @{ $d->{revoked} // [] };
-    my $tbs = seq(
+    my @revoked   = map { $self->crl_entry($_) } @{ $d->{revoked} // [] };
+    my $tbs       = seq(
         integer("\1"),
         $algorithm,
         $issuer->{name},
         time_of($now - ($d->{age} // HOUR)),
-        time_of($now + $d->{to}),
-        @revoked ? seq(@revoked) : (),
-        explicit(
-            0,
-            seq(
-                extension('2.5.29.35', seq(tlv(0x80, $issuer->{key_id}))),
-                extension('2.5.29.20', integer("\1"))
-            )
-        )
+        defined $d->{to} ? time_of($now + $d->{to}) : (),
+        @revoked         ? seq(@revoked)            : (),
+        $self->crl_extensions($d)
     );
-    my $der = seq($tbs, $algorithm, bits($self->sign($tbs, $d->{issuer}, 'sha256')));
-    $self->write_file("$name.crl", pem($der, 'X509 CRL'));
+    my $der = seq($tbs, $algorithm, bits($self->sign($tbs, $signer, 'sha256')))
+        . ($d->{trailing} // '');
+    $self->write_file("$name.crl", $d->{der} ? $der : pem($der, 'X509 CRL'));
     return;
 }
 
