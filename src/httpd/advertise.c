@@ -79,7 +79,7 @@ static int add_store(names_t *names, const mtls_trust_handle_t *store)
     return complete;
 }
 
-static int make_list(names_t *names)
+static void make_list(names_t *names)
 {
     const STACK_OF(X509_NAME) *by_mod_ssl = SSL_CTX_get_client_CA_list(names->ctx);
     int i, complete = 1;
@@ -87,7 +87,7 @@ static int make_list(names_t *names)
     free_list(names);
     names->generation = mtls_reload_now();
     if ((names->list = sk_X509_NAME_new_null()) == NULL)
-        return 0;
+        return;
     for (i = 0; by_mod_ssl && i < sk_X509_NAME_num(by_mod_ssl); i++)
         complete &= add(names, sk_X509_NAME_value(by_mod_ssl, i));
     for (i = 0; i < names->stores->nelts; i++)
@@ -97,7 +97,6 @@ static int make_list(names_t *names)
                      "mtls_policy: MTLSAdvertiseCAs: the names of all CAs take more than the %d "
                      "bytes a certificate request has room for: not all are sent",
                      MTLS_MAX_ADVERTISED_BYTES);
-    return complete;
 }
 
 /* ---- in the handshake ---- */
@@ -176,8 +175,7 @@ int mtls_advertise_init(server_rec *s, apr_pool_t *p, SSL_CTX *ctx)
     if (apr_thread_mutex_create(&names->lock, APR_THREAD_MUTEX_DEFAULT, p) != APR_SUCCESS)
         return HTTP_INTERNAL_SERVER_ERROR;
     apr_pool_cleanup_register(p, names, end, apr_pool_cleanup_null);
-    if (!make_list(names))
-        return HTTP_INTERNAL_SERVER_ERROR;
+    make_list(names);
     SSL_CTX_set_cert_cb(ctx, choose, names);
     return OK;
 }

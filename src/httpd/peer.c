@@ -16,6 +16,7 @@
 #include "pki/chain_cache.h"
 #include "pki/remembered.h"
 #include "pki/x509_facts.h"
+#include "policy/limits.h"
 
 APLOG_USE_MODULE(mtls_policy);
 
@@ -177,15 +178,47 @@ static const mtls_chain_result_t *chain_for(mtls_peer_t *peer, const mtls_trust_
 
 /* ---- the handshake ---- */
 
-static void remember(const mtls_peer_t *peer, STACK_OF(X509) * sent, const mtls_chain_t *chain)
+/* What several stores have built of the leaf's chain, as one: a leaf has one record. */
+typedef struct union_t {
+    mtls_chain_t chain;
+    mtls_chain_link_t links[MTLS_MAX_REMEMBERED_CERTIFICATES + 1];
+} union_t;
+
+static int has_link(const union_t *all, const mtls_chain_link_t *link)
+{
+    int i;
+
+    for (i = 0; i < all->chain.n; i++) {
+        if (memcmp(all->links[i].sha256, link->sha256, MTLS_DIGEST_BYTES) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+/* All but the anchor, which no client needs to send. */
+static void add_links(union_t *all, const mtls_chain_t *chain)
+{
+    int i;
+
+    for (i = 0; i < chain->n - 1 && all->chain.n < MTLS_MAX_REMEMBERED_CERTIFICATES; i++) {
+        if (!has_link(all, &chain->links[i]))
+            all->links[all->chain.n++] = chain->links[i];
+    }
+}
+
+/* `anchor` gives the record its place. */
+static void remember(const mtls_peer_t *peer, STACK_OF(X509) * sent, union_t *all,
+                     const mtls_chain_t *anchor)
 {
     unsigned char sha256[MTLS_DIGEST_BYTES], spki[MTLS_DIGEST_BYTES];
     apr_pool_t *scratch;
 
-    if (!mtls_x509_digests(peer->chain_leaf, sha256, spki) ||
+    if (!anchor || all->chain.n == 0 || !mtls_x509_digests(peer->chain_leaf, sha256, spki) ||
         apr_pool_create(&scratch, peer->p) != APR_SUCCESS)
         return;
-    mtls_remember(mtls_cache(), scratch, sha256, chain, sent, apr_time_now());
+    all->links[all->chain.n++] = anchor->links[anchor->n - 1];
+    all->chain.links = all->links;
+    mtls_remember(mtls_cache(), scratch, sha256, &all->chain, sent, apr_time_now());
     apr_pool_destroy(scratch);
 }
 
@@ -198,6 +231,8 @@ static void remember_sent(mtls_peer_t *peer, SSL *ssl)
     STACK_OF(X509) *sent = SSL_get_peer_cert_chain(ssl);
     X509 *leaf = SSL_get0_peer_certificate(ssl);
     const mtls_chain_result_t *result;
+    const mtls_chain_t *first = NULL;
+    union_t all = {.chain = {.n = 0}};
     int i;
 
     if (!server || !leaf || !sent || sk_X509_num(sent) == 0 || !mtls_cache() ||
@@ -209,9 +244,12 @@ static void remember_sent(mtls_peer_t *peer, SSL *ssl)
         const mtls_trust_handle_t *store =
             i < 0 ? server->vhost : APR_ARRAY_IDX(mtls_site()->used, i, mtls_trust_handle_t *);
         result = chain_for(peer, store, sent, apr_time_now());
-        if (result->reason == MTLS_OK)
-            remember(peer, sent, result->chain);
+        if (result->reason != MTLS_OK || result->chain->n == 0)
+            continue;
+        first = first ? first : result->chain;
+        add_links(&all, result->chain);
     }
+    remember(peer, sent, &all, first);
 }
 
 /* mod_ssl's callback notes that a certificate was let pass ("GENEROUS"), which it does not forget

@@ -9,6 +9,7 @@
 
 #include "pki/chain_cache.h"
 #include "pki/crl.h"
+#include "pki/latest_crls.h"
 #include "pki/pem_files.h"
 #include "pki/x509_facts.h"
 #include "policy/limits.h"
@@ -229,8 +230,25 @@ static const char *check_crl(loading_t *l, const char *path, X509_CRL *crl)
     return NULL;
 }
 
+/* An old list is easily had, and takes a revocation back. */
+static const char *check_newer(const loading_t *l, const piece_t *before, const X509_CRL *crl)
+{
+    int i;
+
+    for (i = 0; before && i < sk_X509_CRL_num(before->crls); i++) {
+        const X509_CRL *old = sk_X509_CRL_value(before->crls, i);
+        if (X509_NAME_cmp(X509_CRL_get_issuer(old), X509_CRL_get_issuer(crl)) == 0 &&
+            mtls_crls_same_scope(old, crl) &&
+            ASN1_TIME_compare(X509_CRL_get0_lastUpdate(old), X509_CRL_get0_lastUpdate(crl)) > 0)
+            return apr_psprintf(l->env->p, "the list of \"%s\" is older than the one it replaces",
+                                name_text(l->env->p, X509_CRL_get_issuer(crl)));
+    }
+    return NULL;
+}
+
 static const char *check_piece(loading_t *l, const piece_t *piece)
 {
+    const piece_t *before = find_piece(l->before, piece->part, piece->path);
     const char *error = NULL;
     int i;
 
@@ -239,8 +257,11 @@ static const char *check_piece(loading_t *l, const piece_t *piece)
         error =
             piece->part == MTLS_STORE_ALLOWED ? check_allowed(l, x) : check_ca(l, x, piece->part);
     }
-    for (i = 0; i < sk_X509_CRL_num(piece->crls) && !error; i++)
+    for (i = 0; i < sk_X509_CRL_num(piece->crls) && !error; i++) {
         error = check_crl(l, piece->path, sk_X509_CRL_value(piece->crls, i));
+        if (!error)
+            error = check_newer(l, before, sk_X509_CRL_value(piece->crls, i));
+    }
     if (!error)
         warn_of_dates(l, piece);
     return error;
@@ -309,6 +330,20 @@ static int is_special(X509_CRL *crl)
     return indirect || X509_CRL_get_ext_by_NID(crl, NID_delta_crl, -1) >= 0;
 }
 
+static void note_signer(loading_t *l, X509_CRL *crl)
+{
+    X509_CRL **key = apr_pmemdup(l->env->p, &crl, sizeof(crl));
+    int i;
+
+    for (i = 0; i < sk_X509_num(l->made->cas); i++) {
+        X509 *ca = sk_X509_value(l->made->cas, i);
+        if (mtls_crl_signed_by(crl, ca) == MTLS_CRL_SIGNED) {
+            apr_hash_set((apr_hash_t *)l->made->store.signers, key, sizeof(crl), ca);
+            return;
+        }
+    }
+}
+
 static int add_crl(loading_t *l, X509_CRL *crl)
 {
     apr_array_header_t *moments = (apr_array_header_t *)l->made->store.crl_moments;
@@ -318,8 +353,10 @@ static int add_crl(loading_t *l, X509_CRL *crl)
         APR_ARRAY_PUSH(moments, apr_time_t) = at;
     if (mtls_x509_time(X509_CRL_get0_nextUpdate(crl), &at))
         APR_ARRAY_PUSH(moments, apr_time_t) = at;
-    if (is_special(crl) && sk_X509_CRL_push(l->made->store.special, crl) <= 0)
+    if ((is_special(crl) && sk_X509_CRL_push(l->made->store.special, crl) <= 0) ||
+        sk_X509_CRL_push(l->made->store.crls, crl) <= 0)
         return 0;
+    note_signer(l, crl);
     return X509_STORE_add_crl(l->made->store.certificates, crl) == 1;
 }
 
@@ -440,6 +477,7 @@ static apr_status_t free_data(void *data_)
     sk_X509_free(data->store.helpers); /* the pieces' */
     sk_X509_free(data->cas);
     sk_X509_CRL_free(data->store.special);
+    sk_X509_CRL_free(data->store.crls);
     return APR_SUCCESS;
 }
 
@@ -474,9 +512,11 @@ static store_data_t *make_data(apr_pool_t *p, const mtls_trust_spec_t *spec)
     store->helpers = sk_X509_new_null();
     data->cas = sk_X509_new_null();
     store->special = sk_X509_CRL_new_null();
+    store->crls = sk_X509_CRL_new_null();
+    store->signers = apr_hash_make(p);
     apr_pool_cleanup_register(p, data, free_data, apr_pool_cleanup_null);
     if (!store->cache || !store->certificates || !store->helpers || !data->cas || !store->special ||
-        X509_STORE_set_flags(store->certificates, flags_of(spec)) != 1)
+        !store->crls || X509_STORE_set_flags(store->certificates, flags_of(spec)) != 1)
         return NULL;
     return data;
 }
