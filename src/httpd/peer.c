@@ -73,6 +73,8 @@ int mtls_peer_pre_handshake(conn_rec *c, SSL *ssl, int is_proxy)
 
 /* ---- chains ---- */
 
+#define RECALL_AGAIN apr_time_from_sec(2)
+
 static apr_status_t free_leaf(void *x)
 {
     X509_free(x);
@@ -87,34 +89,46 @@ static void begin_chains(mtls_peer_t *peer, X509 *leaf)
     X509_up_ref(leaf);
     apr_pool_cleanup_register(peer->p, leaf, free_leaf, apr_pool_cleanup_null);
     peer->chain_leaf = leaf;
+    peer->recalled = NULL;
+    peer->recalled_at = 0;
     peer->chains = apr_array_make(peer->p, 2, sizeof(mtls_peer_chain_t));
 }
 
-/* A resumed session has the leaf only: try with what is remembered of its full handshake. */
-static void verify_remembered(apr_pool_t *p, X509 *leaf, const mtls_trust_store_t *store,
-                              apr_time_t now, mtls_chain_result_t *result)
+static apr_status_t free_recalled(void *recalled)
 {
-    unsigned char sha256[MTLS_DIGEST_BYTES], spki[MTLS_DIGEST_BYTES];
-    const mtls_store_t *cache = mtls_cache();
-    STACK_OF(X509) * recalled;
-
-    if (!cache || !mtls_x509_digests(leaf, sha256, spki))
-        return;
-    recalled = mtls_recall(cache, p, sha256);
-    if (recalled)
-        mtls_chain_verify(p, store, leaf, recalled, now, result);
     sk_X509_pop_free(recalled, X509_free);
+    return APR_SUCCESS;
 }
 
-/* `sent` are the intermediates of a full handshake; NULL: the session was resumed. */
-static void verify(apr_pool_t *p, const mtls_trust_store_t *store, X509 *leaf,
+/* What is remembered of the leaf, asked once for all stores; where there is nothing, again after a
+ * while: another child may have learnt it. */
+static STACK_OF(X509) * recall(mtls_peer_t *peer, apr_time_t now)
+{
+    unsigned char sha256[MTLS_DIGEST_BYTES], spki[MTLS_DIGEST_BYTES];
+    apr_pool_t *scratch;
+
+    if (peer->recalled || !mtls_cache() || now - peer->recalled_at < RECALL_AGAIN ||
+        !mtls_x509_digests(peer->chain_leaf, sha256, spki) ||
+        apr_pool_create(&scratch, peer->p) != APR_SUCCESS)
+        return peer->recalled;
+    peer->recalled_at = now;
+    peer->recalled = mtls_recall(mtls_cache(), scratch, sha256);
+    if (peer->recalled)
+        apr_pool_cleanup_register(peer->p, peer->recalled, free_recalled, apr_pool_cleanup_null);
+    apr_pool_destroy(scratch);
+    return peer->recalled;
+}
+
+/* `sent` are the intermediates of a full handshake; NULL: the session was resumed, which carries
+ * the leaf only. */
+static void verify(mtls_peer_t *peer, apr_pool_t *p, const mtls_trust_store_t *store,
                    STACK_OF(X509) * sent, mtls_chain_result_t *result)
 {
     apr_time_t now = result->from;
 
-    mtls_chain_verify(p, store, leaf, sent, now, result);
-    if (result->reason == MTLS_CHAIN_INCOMPLETE && !sent)
-        verify_remembered(p, leaf, store, now, result);
+    mtls_chain_verify(p, store, peer->chain_leaf, sent, now, result);
+    if (result->reason == MTLS_CHAIN_INCOMPLETE && !sent && recall(peer, now))
+        mtls_chain_verify(p, store, peer->chain_leaf, peer->recalled, now, result);
 }
 
 static mtls_peer_chain_t *place_of(mtls_peer_t *peer, const mtls_trust_handle_t *store)
@@ -166,7 +180,7 @@ static const mtls_chain_result_t *chain_for(mtls_peer_t *peer, const mtls_trust_
     }
     chain->serial = version ? version->serial : 0;
     if (version && apr_pool_create(&scratch, peer->p) == APR_SUCCESS) {
-        verify(scratch, version->data, peer->chain_leaf, sent, &result);
+        verify(peer, scratch, version->data, sent, &result);
         take_result(peer, chain, &result);
         apr_pool_destroy(scratch);
     } else {

@@ -36,6 +36,8 @@ typedef struct mtls_peer_t {
     X509 *chain_leaf;           /* whose chains these are; a reference of ours */
     apr_array_header_t *chains; /* mtls_peer_chain_t */
     X509 *remembered;           /* the leaf whose intermediates are remembered; not a reference */
+    STACK_OF(X509) * recalled;  /* what is remembered of chain_leaf; NULL: nothing was found */
+    apr_time_t recalled_at;     /* when that was asked */
     /* Verdicts (verdict.c): by ordinal of the merged policy; what they share and keep. */
     struct mtls_slot_t **slots;
     int slot_count;

@@ -8,12 +8,14 @@ package Bench::Client;
 
 use strict;
 use warnings;
+use Errno ();
 use IPC::Open3 qw(open3);
 use Symbol qw(gensym);
 
 # Seconds for one response: under callgrind httpd is 50 times slower.
-use constant DEADLINE => 120;
+use constant DEADLINE => 600;
 
+# port, pki, chain, log; certificate: its name; session_out, session_in: files of a TLS session
 sub connect {
     my ($class, %arg) = @_;
     my ($pki, $cert) = ($arg{pki}, $arg{certificate});
@@ -21,6 +23,8 @@ sub connect {
         'openssl', 's_client', '-quiet', '-connect', "127.0.0.1:$arg{port}",
         '-servername', 'gateway.test', '-CAfile', "$pki/root.crt", '-verify_return_error',
         '-cert', "$pki/$cert.crt", '-key', "$pki/$cert.key", '-cert_chain', $arg{chain},
+        $arg{session_out} ? ('-sess_out', $arg{session_out}) : (),
+        $arg{session_in}  ? ('-sess_in',  $arg{session_in})  : (),
     );
     my ($in, $out, $err) = (undef, undef, gensym);
     open my $log, '>>', $arg{log} or die "$arg{log}: $!\n";
@@ -85,7 +89,10 @@ sub _take {
 
 sub _fill {
     my ($self) = @_;
-    my $read = sysread $self->{out}, $self->{buffer}, 65536, length $self->{buffer};
+    my $read;
+    do {
+        $read = sysread $self->{out}, $self->{buffer}, 65536, length $self->{buffer};
+    } while (!defined $read && $!{EINTR});
     die "the server closed the connection\n" if !$read;
     return;
 }

@@ -20,15 +20,14 @@ use constant {
 my $THREE_HEADERS =
     qr/\[client\.bigpartner\.example\] \[[^\]]*O=Big Partner Foo SA[^\]]*\] \[[^\]]*MII/;
 
-# Returns { mean, spread } in instructions per request (or per connection).
+# Returns { mean, spread } in instructions per request.
 sub slope {
     my ($server, $row, $which, $env) = @_;
     check($server, $row, $which, $env);
     my $slow = $which eq 'mod_ssl' ? $row->{slow_mod_ssl} : undef;
-    my ($few, $many) = @{ $row->{connections} // $slow // REQUESTS };
+    my ($few, $many) = @{ $slow // REQUESTS };
     $server->start(callgrind => 1);
-    my $drive = $row->{connections} ? \&drive_connections : \&drive_requests;
-    $drive->($server, $row, $env, [($few, $many) x TIMES]);
+    drive_requests($server, $row, $env, [($few, $many) x TIMES]);
     $server->stop;
     my @slopes = map {
         my $after = 2 * $_ + 1;
@@ -78,34 +77,19 @@ sub drive_requests {
     return;
 }
 
-sub drive_connections {
-    my ($server, $row, $env, $counts) = @_;
-    my $mark = sub { with_client($server, $env, \&mark) };
-    my $ask  = sub {
-        with_client($server, $env, sub { get($_[0], path_of($row, 0)) }) for 1 .. $_[0];
-    };
-    $ask->($counts->[0]);
-    $mark->();
-    for my $count (@$counts) {
-        $ask->($count);
-        $mark->();
-    }
-    return;
-}
-
 sub with_client {
-    my ($server, $env, $do) = @_;
-    my $client = client($server, $env, 'partner');
+    my ($server, $env, $do, $certificate, %session) = @_;
+    my $client = client($server, $env, $certificate // 'partner', %session);
     $do->($client);
     $client->close;
     return;
 }
 
 sub client {
-    my ($server, $env, $certificate) = @_;
+    my ($server, $env, $certificate, %session) = @_;
     return Bench::Client->connect(
         port => $server->{port}, pki => $env->{pki}, certificate => $certificate,
-        chain => $env->{chain}, log => "$server->{dir}/client.log",
+        chain => $env->{chain}, log => "$server->{dir}/client.log", %session,
     );
 }
 

@@ -45,8 +45,7 @@ sub all {
         {
             work => 'subject, issuer pin and SAN rules', most => 900, refuses => $OTHER,
             base => $EMPTY, mod_ssl => section(three_by_mod_ssl()),
-            ours => section($one, qq(MTLSRequire issuer.cert "$pki/carc-i101l.crt"),
-                'MTLSRequire san.dns client.bigpartner.example'),
+            ours => section(three($pki, $one)),
         },
         {
             work => "${\RULES} rules", most => 900, refuses => $OTHER, slow_mod_ssl => [10, 30],
@@ -71,6 +70,27 @@ sub all {
             work => "file: list of ${\ENTRIES} values", most => 900, refuses => $OTHER,
             prepare => sub { write_list($list) },
             base => $EMPTY, ours => section(qq(MTLSRequire subject.O "file:$list")),
+        },
+        {
+            work => 'one subject rule, trust store', most => 900, refuses => 'stranger',
+            base => $EMPTY, global => store($pki, 'partners'),
+            ours => section('MTLSTrust partners', $one),
+        },
+        {
+            work => 'subject, pin, SAN; third of 3 stores', most => 900, refuses => $OTHER,
+            base => $EMPTY, global => stores($pki),
+            ours => section('MTLSTrust strangers others partners', three($pki, $one)),
+        },
+        {
+            work => 'MTLSTrust alone, store with a CRL', most => 900, refuses => 'revoked',
+            base => $EMPTY, global => store($pki, 'partners', qq(MTLSCRL "$pki/current.crl")),
+            ours => section('MTLSTrust partners'),
+        },
+        {
+            work => 'subject rule, allowed certificate', most => 900, refuses => $OTHER,
+            base => $EMPTY,
+            global => allowing_store("$pki/partner.crt"),
+            ours => section('MTLSTrust devices', $one),
         },
         {
             work => "one of ${\LOCATIONS} Locations", most => 900, refuses => $OTHER,
@@ -111,16 +131,52 @@ sub all {
             work => 'one subject rule, MTLSHandshake defer', refuses => $OTHER,
             base => $EMPTY, ours => "MTLSHandshake defer\n" . section($one),
         },
+    );
+}
+
+# The rows of the second table: what connections cost, see Bench::First. The first is what the
+# others are compared with.
+sub connections {
+    my ($pki) = @_;
+    my $expr  = require_expr('SSL_CLIENT_S_DN_O', 'Big Partner Foo SA');
+    my $one   = q(MTLSRequire subject.O "Big Partner Foo SA");
+    my $three = 'MTLSTrust strangers others partners';
+    my $defer = "MTLSHandshake defer\n";
+    return (
+        { work => 'without this module', vhost => $EMPTY, no_module => 1 },
         {
-            work => 'full handshake and one request', refuses => $OTHER, connections => [5, 25],
-            base => $EMPTY, mod_ssl => section($expr),
-            ours => section($one, qq(MTLSRequire issuer.cert "$pki/carc-i101l.crt"),
-                'MTLSRequire san.dns client.bigpartner.example'),
+            work => "mod_ssl's Require expr", refuses => $OTHER, no_module => 1,
+            vhost => section($expr),
         },
         {
-            work => 'full handshake and one request, defer', refuses => $OTHER,
-            connections => [5, 25],
-            base => $EMPTY, ours => "MTLSHandshake defer\n" . section($one),
+            work  => 'one subject rule', refuses => $OTHER,
+            vhost => section($one),
+        },
+        {
+            work  => 'one subject rule, defer', refuses => $OTHER,
+            vhost => $defer . section($one),
+        },
+        {
+            work  => 'trust store', refuses => 'stranger', global => store($pki, 'partners'),
+            vhost => section('MTLSTrust partners', $one),
+        },
+        {
+            work  => 'trust store, defer', refuses => 'stranger',
+            vhost => $defer . section('MTLSTrust partners', $one),
+            global => store($pki, 'partners'),
+        },
+        {
+            work  => 'third of 3 stores', refuses => $OTHER, global => stores($pki),
+            vhost => section($three, $one),
+        },
+        {
+            work  => 'third of 3 stores, defer', refuses => $OTHER, global => stores($pki),
+            vhost => $defer . section($three, $one),
+        },
+        {
+            work  => 'trust store with a CRL, defer', refuses => 'revoked',
+            global => store($pki, 'partners', qq(MTLSCRL "$pki/current.crl")),
+            vhost => $defer . section('MTLSTrust partners', $one),
         },
     );
 }
@@ -128,6 +184,37 @@ sub all {
 # Paths of every document that the rows ask for.
 sub documents {
     return ('api/f.txt', 'marker.txt', map { "api/$_/f.txt" } 0 .. LOCATIONS - 1);
+}
+
+sub store {
+    my ($pki, $name, @more) = @_;
+    return join "\n", qq(<MTLSTrustStore "$name">),
+        qq(MTLSAnchor "$pki/root.crt"),
+        qq(MTLSIntermediate "$pki/carc-i101l.crt" "$pki/carc-i102l.crt"),
+        @more, '</MTLSTrustStore>';
+}
+
+# Two stores that do not know the partner, and one that does.
+sub stores {
+    my ($pki) = @_;
+    my @decoys = map {
+        my ($name, $anchor) = @$_;
+        join "\n", qq(<MTLSTrustStore "$name">), qq(MTLSAnchor "$pki/$anchor.crt"),
+            '</MTLSTrustStore>'
+    } ['strangers', 'stranger-root'], ['others', 'second-root'];
+    return join "\n", @decoys, store($pki, 'partners');
+}
+
+sub allowing_store {
+    my ($certificate) = @_;
+    return join "\n", '<MTLSTrustStore "devices">', qq(MTLSAllowCertificate "$certificate"),
+        '</MTLSTrustStore>';
+}
+
+sub three {
+    my ($pki, $one) = @_;
+    return ($one, qq(MTLSRequire issuer.cert "$pki/carc-i101l.crt"),
+        'MTLSRequire san.dns client.bigpartner.example');
 }
 
 sub section {

@@ -2,7 +2,8 @@
 # Copyright The mod_mtls_policy authors
 package Bench::Server;
 
-# One httpd as a single prefork process (-X) on a free loopback port, plain or under callgrind.
+# One httpd on a free loopback port: a single prefork process (-X), plain or under callgrind, or a
+# parent with children where a row says `tuning`.
 #
 # Under callgrind the counters are written out and set back to nought whenever httpd enters
 # ap_send_http_options(): an OPTIONS request of the client is a mark on the instruction counter.
@@ -11,18 +12,20 @@ use strict;
 use warnings;
 use IO::Socket::INET;
 use POSIX qw(WNOHANG);
+use Bench::Setup qw(write_file);
 
 use constant {
     MARK_FUNCTION => 'ap_send_http_options',
-    DEADLINE      => 120,                      # seconds to start or to stop under callgrind
+    DEADLINE      => 900,                      # seconds to start or to stop under callgrind
     POLL          => 0.05,
 };
 
-my @MODULES = qw(mpm_prefork authz_core headers mime env log_config socache_shmcb ssl);
-my $BUILT_IN = qr/^(?:log_config)$/;           # in httpd itself on some systems
+my @MODULES = qw(authz_core headers mime env log_config socache_shmcb watchdog ssl);
+my $BUILT_IN = qr/^(?:log_config|watchdog)$/;           # in httpd itself on some systems
 
 # dir: directory to work in; libexec: httpd's modules; module: path of mod_mtls_policy.so or undef;
-# global, vhost: configuration text of the row; pki: directory of certificates
+# global, vhost: configuration text of the row; pki: directory of certificates; mpm: prefork unless
+# given; tuning: how many children
 sub new {
     my ($class, %arg) = @_;
     my $self = bless {%arg}, $class;
@@ -36,7 +39,8 @@ sub start {
     my ($self, %how) = @_;
     $self->{port} = _free_port();
     $self->_write_config;
-    my @command = ($self->{httpd}, '-X', '-f', "$self->{dir}/httpd.conf");
+    my @command = ($self->{httpd}, $self->{tuning} ? '-DFOREGROUND' : '-X', '-f',
+        "$self->{dir}/httpd.conf");
     push @command, '-D', 'CHECK' if $how{check};
     if ($how{callgrind}) {
         unshift @command, 'valgrind', '--tool=callgrind', '--quiet', '--vgdb=no',
@@ -57,8 +61,19 @@ sub start {
 sub stop {
     my ($self) = @_;
     my $pid = $self->{pid} or return;
-    kill 'TERM', $pid;
-    my $gone = eval { $self->_await('stop', sub { !$self->{pid} }); 1 };
+    my $next = 0;
+    my $gone = eval {
+        $self->_await('stop', sub {
+            return 1 if !$self->{pid};
+            if (time >= $next) {
+                # Again and again: of one that comes just before accept() httpd only takes note.
+                kill 'TERM', $pid;
+                $next = time + 2;
+            }
+            return 0;
+        });
+        1;
+    };
     if (!$gone && $self->{pid}) {
         kill 'KILL', $pid;
         waitpid $pid, 0;
@@ -72,6 +87,18 @@ sub DESTROY {
     local ($?, $@);
     $self->stop;
     return;
+}
+
+# Runs `httpd -t`. Returns the seconds of processor time it took.
+sub config_test {
+    my ($self) = @_;
+    $self->{port} //= _free_port();
+    $self->_write_config;
+    my @before = times;
+    system("$self->{httpd} -t -f $self->{dir}/httpd.conf >>$self->{dir}/console.log 2>&1") == 0
+        or die "httpd -t failed:\n" . $self->what_it_said;
+    my @after = times;
+    return $after[2] + $after[3] - $before[2] - $before[3];
 }
 
 # Instructions between mark $n and mark $n+1, once the server has stopped.
@@ -109,15 +136,14 @@ sub _write_config {
     my ($self) = @_;
     my $dir = $self->{dir};
     my $load = '';
-    for my $name (@MODULES) {
+    for my $name ('mpm_' . ($self->{mpm} // 'prefork'), @MODULES) {
         my $file = "$self->{libexec}/mod_$name.so";
         next if $name =~ $BUILT_IN && !-e $file;
         $load .= "LoadModule ${name}_module $file\n";
     }
     $load .= "LoadModule mtls_policy_module $self->{module}\n" if $self->{module};
     my $user = $> == 0 ? "User www-data\nGroup www-data\n" : '';
-    open my $out, '>', "$dir/httpd.conf" or die "$dir/httpd.conf: $!\n";
-    print {$out} <<"END";
+    write_file("$dir/httpd.conf", <<"END");
 ${load}${user}ServerRoot "$dir"
 DefaultRuntimeDir "$dir"
 PidFile "$dir/httpd.pid"
@@ -131,8 +157,10 @@ MaxKeepAliveRequests 0
 KeepAliveTimeout 300
 Timeout 300
 <IfDefine CHECK>
-    CustomLog "$dir/access.log" "%>s [%{X-Client-CN}i] [%{X-Client-Subject}i] [%{X-Client-Cert}i]"
+    CustomLog "$dir/access.log" "%>s [%{X-Client-CN}i] [%{X-Client-Subject}i] \\
+[%{X-Client-Cert}i] %{SSL_SESSION_RESUMED}x"
 </IfDefine>
+${\($self->{tuning} // '')}
 $self->{global}
 <VirtualHost 127.0.0.1:$self->{port}>
     DocumentRoot "$self->{htdocs}"
@@ -148,7 +176,6 @@ $self->{global}
 $self->{vhost}
 </VirtualHost>
 END
-    close $out or die "$dir/httpd.conf: $!\n";
     return;
 }
 
