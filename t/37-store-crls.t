@@ -87,19 +87,20 @@ my $stores  = join '', store('none', []),
     store('base',                    ['carc-i101l-base'],                    @leaf),
     store('delta',                   [qw(carc-i101l-base carc-i101l-delta)], @leaf),
     store('delta-pem',               ['base-and-delta']),
-    store('delta-removes',           [qw(carc-i101l-base carc-i101l-delta-removes)], @leaf),
-    store('delta-only',              ['carc-i101l-delta'],                           @leaf),
-    store('delta-only-missing-ok',   ['carc-i101l-delta'],                           @forgive),
-    store('delta-unlinked',          [qw(carc-i101l-base-alone carc-i101l-delta)],   @leaf),
-    store('delta-expired',           [qw(carc-i101l-base carc-i101l-delta-expired)], @leaf),
-    store('indirect',                [qw(carc-i101l carc-i102l-indirect)],           @leaf),
-    store('indirect-only',           ['carc-i102l-indirect'],                        @leaf),
-    store('only-users',              ['carc-i101l-only-users'],                      @leaf),
-    store('only-cas',                ['carc-i101l-only-cas'],                        @leaf),
-    store('only-cas-missing-ok',     ['carc-i101l-only-cas'],                        @forgive),
-    store('some-reasons',            ['carc-i101l-some-reasons'],                    @leaf),
-    store('some-reasons-missing-ok', ['carc-i101l-some-reasons'],                    @forgive),
-    store('elsewhere',               ['carc-i101l-elsewhere'],                       @leaf),
+    store('delta-removes',           [qw(carc-i101l-base-hold carc-i101l-delta-removes)], @leaf),
+    store('delta-only',              ['carc-i101l-delta'],                                @leaf),
+    store('delta-only-missing-ok',   ['carc-i101l-delta'],                                @forgive),
+    store('delta-unlinked',          [qw(carc-i101l-base-alone carc-i101l-delta)],        @leaf),
+    store('delta-expired',           [qw(carc-i101l-base carc-i101l-delta-expired)],      @leaf),
+    store('delta-superseded',        [qw(carc-i101l carc-i101l-delta-expired)],           @leaf),
+    store('indirect',                [qw(carc-i101l carc-i102l-indirect)],                @leaf),
+    store('indirect-only',           ['carc-i102l-indirect'],                             @leaf),
+    store('only-users',              ['carc-i101l-only-users'],                           @leaf),
+    store('only-cas',                ['carc-i101l-only-cas'],                             @leaf),
+    store('only-cas-missing-ok',     ['carc-i101l-only-cas'],                             @forgive),
+    store('some-reasons',            ['carc-i101l-some-reasons'],                         @leaf),
+    store('some-reasons-missing-ok', ['carc-i101l-some-reasons'],                         @forgive),
+    store('elsewhere',               ['carc-i101l-elsewhere'],                            @leaf),
 
     # a CA with a new key under its old name: each key has a list of its own
     store(
@@ -157,9 +158,10 @@ my @rows    = (
         { 'user-1' => 'crl_unavailable', 'user-3' => ['revoked_crl', 'crl_unavailable'] },
     'delta-unlinked' =>
         { 'user-2' => 'revoked_crl', 'user-3' => ['revoked_crl', 'crl_unavailable'] },
-    'delta-expired' => { 'user-1'            => 'crl_unavailable', 'user-2' => 'revoked_crl' },
-    'indirect'      => { 'revoked-elsewhere' => 'revoked_crl',     'listed-elsewhere' => 'ok' },
-    'indirect-only' => {
+    'delta-expired'    => { 'user-1' => 'crl_unavailable', 'user-2' => 'revoked_crl' },
+    'delta-superseded' => { %$revoked, 'user-1' => 'ok', 'user-3' => 'ok' },
+    'indirect'         => { 'revoked-elsewhere' => 'revoked_crl', 'listed-elsewhere' => 'ok' },
+    'indirect-only'    => {
         'revoked-elsewhere' => 'revoked_crl',
         'listed-elsewhere'  => 'ok',
         'partner'           => 'crl_unavailable'
@@ -211,7 +213,7 @@ for my $version ('1.2', '1.3') {
     }
 }
 
-# --- resumed sessions; a list that runs out while a connection is open -----------------------------
+# --- resumed sessions; a list that runs out while a connection is open ----------------------------
 make_pki('crl', 'soon', '--issuer', 'carc-i101l', '--seconds', 5, '--revoked', 'revoked');
 my $server = private(
     name   => 'crls-time',

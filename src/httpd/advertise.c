@@ -118,50 +118,6 @@ static int choose(SSL *ssl, void *names_)
 
 /* ---- at start ---- */
 
-static void use(apr_array_header_t *stores, const mtls_trust_t *trust)
-{
-    int i;
-
-    for (i = 0; trust && i < trust->n; i++) {
-        if (trust->stores[i])
-            APR_ARRAY_PUSH(stores, const mtls_trust_handle_t *) = trust->stores[i];
-    }
-}
-
-static void use_policies(apr_array_header_t *stores, const apr_array_header_t *uses)
-{
-    int i, k;
-
-    for (i = 0; i < uses->nelts; i++) {
-        const mtls_use_t *line = APR_ARRAY_IDX(uses, i, const mtls_use_t *);
-        for (k = 0; k < line->policies->nelts; k++)
-            use(stores, APR_ARRAY_IDX(line->policies, k, const mtls_policy_t *)->trust);
-    }
-}
-
-/* What policies of the server, and of the main server that it inherits, believe. */
-static apr_array_header_t *stores_of(apr_pool_t *p, const server_rec *s)
-{
-    apr_array_header_t *stores = apr_array_make(p, 4, sizeof(const mtls_trust_handle_t *));
-    const apr_array_header_t *sections = mtls_site()->sections, *requires = mtls_site()->requires;
-    int i;
-
-    for (i = 0; i < sections->nelts; i++) {
-        const mtls_section_t *section = APR_ARRAY_IDX(sections, i, mtls_section_t *);
-        if (section->server != s && section->server->is_virtual)
-            continue;
-        use(stores, section->trust);
-        use_policies(stores, section->uses);
-    }
-    for (i = 0; i < requires->nelts; i++) {
-        const mtls_require_t *require = APR_ARRAY_IDX(requires, i, const mtls_require_t *);
-        const mtls_policy_t *policy = mtls_site_policy(require->name);
-        if (policy && (require->server == s || !require->server->is_virtual))
-            use(stores, policy->trust);
-    }
-    return stores;
-}
-
 int mtls_advertise_init(server_rec *s, apr_pool_t *p, SSL_CTX *ctx)
 {
     names_t *names;
@@ -171,7 +127,7 @@ int mtls_advertise_init(server_rec *s, apr_pool_t *p, SSL_CTX *ctx)
     names = apr_pcalloc(p, sizeof(*names));
     names->s = s;
     names->ctx = ctx;
-    names->stores = stores_of(p, s);
+    names->stores = mtls_server_of(s)->stores;
     if (apr_thread_mutex_create(&names->lock, APR_THREAD_MUTEX_DEFAULT, p) != APR_SUCCESS)
         return HTTP_INTERNAL_SERVER_ERROR;
     apr_pool_cleanup_register(p, names, end, apr_pool_cleanup_null);

@@ -98,18 +98,6 @@ static const char *store_list(apr_pool_t *p)
     return names;
 }
 
-static void use_store(const mtls_trust_handle_t *store)
-{
-    apr_array_header_t *used = mtls_site()->used;
-    int i;
-
-    for (i = 0; i < used->nelts; i++) {
-        if (APR_ARRAY_IDX(used, i, const mtls_trust_handle_t *) == store)
-            return;
-    }
-    APR_ARRAY_PUSH(used, const mtls_trust_handle_t *) = store;
-}
-
 static int resolve_trust(apr_pool_t *pconf, server_rec *s, mtls_trust_t *trust)
 {
     int i;
@@ -125,7 +113,6 @@ static int resolve_trust(apr_pool_t *pconf, server_rec *s, mtls_trust_t *trust)
                 s, trust->where,
                 apr_psprintf(pconf, "MTLSTrust: there is no trust store \"%s\"; there are: %s",
                              name, store_list(pconf)));
-        use_store(trust->stores[i]);
     }
     return OK;
 }

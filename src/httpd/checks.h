@@ -24,6 +24,10 @@ void mtls_checks_say_warnings(server_rec *s);
 /* Whether some policy of the server may be judged by the CAs mod_ssl has loaded for it. */
 int mtls_checks_believes_vhost(const server_rec *s);
 
+/* The stores (const mtls_trust_handle_t *) that policies of the server, and of the main server that
+ * it inherits, name. */
+apr_array_header_t *mtls_checks_stores(apr_pool_t *p, const server_rec *s);
+
 /* post_config, after mod_ssl's: what only mod_ssl's set-up can show, and the warnings. */
 int mtls_checks_start(server_rec *main_server);
 

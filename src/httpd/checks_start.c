@@ -185,6 +185,60 @@ int mtls_checks_believes_vhost(const server_rec *s)
     return found;
 }
 
+static int has_store(const apr_array_header_t *stores, const mtls_trust_handle_t *store)
+{
+    int i;
+
+    for (i = 0; i < stores->nelts; i++) {
+        if (APR_ARRAY_IDX(stores, i, const mtls_trust_handle_t *) == store)
+            return 1;
+    }
+    return 0;
+}
+
+static void use(apr_array_header_t *stores, const mtls_trust_t *trust)
+{
+    int i;
+
+    for (i = 0; trust && i < trust->n; i++) {
+        if (trust->stores[i] && !has_store(stores, trust->stores[i]))
+            APR_ARRAY_PUSH(stores, const mtls_trust_handle_t *) = trust->stores[i];
+    }
+}
+
+static void use_policies(apr_array_header_t *stores, const apr_array_header_t *uses)
+{
+    int i, k;
+
+    for (i = 0; i < uses->nelts; i++) {
+        const mtls_use_t *line = APR_ARRAY_IDX(uses, i, const mtls_use_t *);
+        for (k = 0; k < line->policies->nelts; k++)
+            use(stores, APR_ARRAY_IDX(line->policies, k, const mtls_policy_t *)->trust);
+    }
+}
+
+apr_array_header_t *mtls_checks_stores(apr_pool_t *p, const server_rec *s)
+{
+    apr_array_header_t *stores = apr_array_make(p, 4, sizeof(const mtls_trust_handle_t *));
+    const apr_array_header_t *sections = mtls_site()->sections, *requires = mtls_site()->requires;
+    int i;
+
+    for (i = 0; i < sections->nelts; i++) {
+        const mtls_section_t *section = APR_ARRAY_IDX(sections, i, mtls_section_t *);
+        if (section->server != s && section->server->is_virtual)
+            continue;
+        use(stores, section->trust);
+        use_policies(stores, section->uses);
+    }
+    for (i = 0; i < requires->nelts; i++) {
+        const mtls_require_t *require = APR_ARRAY_IDX(requires, i, const mtls_require_t *);
+        const mtls_policy_t *policy = mtls_site_policy(require->name);
+        if (policy && (require->server == s || !require->server->is_virtual))
+            use(stores, policy->trust);
+    }
+    return stores;
+}
+
 /* All must allow the same certificate, so the policy with the fewest anchors counts. */
 static int fewest_anchors(const server_rec *s, const mtls_section_t *section)
 {

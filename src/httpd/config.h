@@ -108,6 +108,7 @@ typedef struct mtls_server_t {
     const mtls_trust_handle_t *vhost; /* the CAs mod_ssl loaded; NULL: no TLS here */
     int asks_for_certificate;         /* SSLVerifyClient is not "none" for the whole vhost */
     int believes_vhost;               /* some policy may be judged by those CAs */
+    apr_array_header_t *stores;       /* const mtls_trust_handle_t *: what policies name beside */
 } mtls_server_t;
 
 #define MTLS_DEFAULT_HEADER_LIMIT 16384

@@ -281,9 +281,11 @@ int mtls_kept_write(int index, apr_uint64_t state, apr_hash_t *texts, const apr_
                sizeof(sha256));
         return 1;
     }
-    ap_log_error(APLOG_MARK, APLOG_ERR, errno, kept.server,
-                 "mtls_policy: %s cannot be written: what is in force cannot be kept for a restart",
-                 path);
+    if (!newer || errno != ENOENT) /* else a run that is over, of which this is a last child */
+        ap_log_error(APLOG_MARK, APLOG_ERR, errno, kept.server,
+                     "mtls_policy: %s cannot be written: what is in force cannot be kept for a "
+                     "restart",
+                     path);
     unlink(beside);
     return 0;
 }
@@ -340,8 +342,8 @@ static apr_status_t end(void *pconf)
     if (kept.folder && kept.parent == getpid()) {
         hand_over();
         if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_EXITING) {
-            remove_run(pconf, run);
-            remove_run(pconf, run - 1);
+            for (; run > 0; run--)
+                remove_run(pconf, run);
         }
     }
     memset(&kept, 0, sizeof(kept));

@@ -127,7 +127,9 @@ static void verify(mtls_peer_t *peer, apr_pool_t *p, const mtls_trust_store_t *s
     apr_time_t now = result->from;
 
     mtls_chain_verify(p, store, peer->chain_leaf, sent, now, result);
-    if (result->reason == MTLS_CHAIN_INCOMPLETE && !sent && recall(peer, now))
+    /* Untrusted: a configured CA of the name may have another key. */
+    if ((result->reason == MTLS_CHAIN_INCOMPLETE || result->reason == MTLS_CHAIN_UNTRUSTED) &&
+        !sent && recall(peer, now))
         mtls_chain_verify(p, store, peer->chain_leaf, peer->recalled, now, result);
 }
 
@@ -254,9 +256,9 @@ static void remember_sent(mtls_peer_t *peer, SSL *ssl)
         return;
     begin_chains(peer, leaf);
     peer->remembered = leaf;
-    for (i = server->believes_vhost ? -1 : 0; i < mtls_site()->used->nelts; i++) {
+    for (i = server->believes_vhost ? -1 : 0; i < server->stores->nelts; i++) {
         const mtls_trust_handle_t *store =
-            i < 0 ? server->vhost : APR_ARRAY_IDX(mtls_site()->used, i, mtls_trust_handle_t *);
+            i < 0 ? server->vhost : APR_ARRAY_IDX(server->stores, i, const mtls_trust_handle_t *);
         result = chain_for(peer, store, sent, apr_time_now());
         if (result->reason != MTLS_OK || result->chain->n == 0)
             continue;
@@ -396,6 +398,7 @@ int mtls_peer_init_server(server_rec *s, apr_pool_t *p, int is_proxy, SSL_CTX *c
         return DECLINED;
     server->vhost = make_vhost(p, s, ctx);
     server->believes_vhost = mtls_checks_believes_vhost(s);
+    server->stores = mtls_checks_stores(p, s);
     server->asks_for_certificate = (SSL_CTX_get_verify_mode(ctx) & SSL_VERIFY_PEER) != 0;
     if (mtls_site_is_idle() || !server->vhost)
         return DECLINED;

@@ -24,7 +24,6 @@ void mtls_site_begin(apr_pool_t *pconf)
     current->policies = apr_hash_make(pconf);
     current->stores = apr_hash_make(pconf);
     current->trusts = apr_array_make(pconf, 4, sizeof(mtls_trust_t *));
-    current->used = apr_array_make(pconf, 4, sizeof(mtls_trust_handle_t *));
     current->sections = apr_array_make(pconf, 16, sizeof(mtls_section_t *));
     current->requires = apr_array_make(pconf, 4, sizeof(mtls_require_t *));
     current->headers = apr_array_make(pconf, 8, sizeof(const char *));

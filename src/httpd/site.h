@@ -29,7 +29,6 @@ typedef struct mtls_site_t {
     apr_hash_t *policies;         /* name -> mtls_named_policy_t * */
     apr_hash_t *stores;           /* name -> const mtls_trust_handle_t * */
     apr_array_header_t *trusts;   /* mtls_trust_t *: every MTLSTrust, sections' and policies' */
-    apr_array_header_t *used;     /* const mtls_trust_handle_t *: the stores some MTLSTrust names */
     const char *interval_where;   /* MTLSReloadInterval; NULL: the default */
     apr_array_header_t *sections; /* mtls_section_t * */
     apr_array_header_t *requires; /* mtls_require_t * */

@@ -69,6 +69,8 @@ static const char *set_crl_check(cmd_parms *cmd, mtls_trust_spec_t *spec, const 
 {
     if (spec->crl_check != MTLS_CRL_CHECK_UNSET && ap_cstr_casecmp(value, "missing-ok") == 0)
         spec->crl_missing_ok = 1;
+    else if (spec->crl_check != MTLS_CRL_CHECK_UNSET)
+        return apr_psprintf(cmd->pool, "unknown value \"%s\"; allowed there: missing-ok", value);
     else if (ap_cstr_casecmp(value, "chain") == 0)
         spec->crl_check = MTLS_CRL_CHECK_CHAIN;
     else if (ap_cstr_casecmp(value, "leaf") == 0)

@@ -248,6 +248,7 @@ static mtls_parse_env_t make_env(mtls_attempt_t *attempt, apr_pool_t *p, const c
 {
     mtls_parse_env_t env = {.p = p, .where = where, .baton = attempt, .oid_of = mtls_oid_of_name};
 
+    env.now = apr_time_now();
     env.read_file = read_file;
     env.read_certificates = read_certificates;
     env.compile_expr = compile_expr;

@@ -11,7 +11,7 @@
 
 #include "pki/chain_cache.h"
 #include "pki/path_checks.h"
-#include "pki/latest_crls.h"
+#include "pki/special_crls.h"
 #include "pki/x509_facts.h"
 #include "policy/limits.h"
 
@@ -346,7 +346,8 @@ static void check_revoked(const verification_t *v, const STACK_OF(X509) * verifi
     mtls_reason_t reason = MTLS_OK;
 
     for (i = 0; v->crl_flags && i < n && reason == MTLS_OK; i++) {
-        reason = mtls_latest_crls_ask(v->store, sk_X509_value(verified, i), result->from);
+        reason = mtls_special_crls_ask(v->store, sk_X509_value(verified, i),
+                                       sk_X509_value(verified, i + 1), result->from);
         if (i == last && reason == MTLS_CRL_UNAVAILABLE)
             reason = MTLS_OK; /* an anchor's own status is no part of the path */
     }

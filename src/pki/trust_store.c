@@ -9,7 +9,6 @@
 
 #include "pki/chain_cache.h"
 #include "pki/crl.h"
-#include "pki/latest_crls.h"
 #include "pki/pem_files.h"
 #include "pki/x509_facts.h"
 #include "policy/limits.h"
@@ -230,25 +229,8 @@ static const char *check_crl(loading_t *l, const char *path, X509_CRL *crl)
     return NULL;
 }
 
-/* An old list is easily had, and takes a revocation back. */
-static const char *check_newer(const loading_t *l, const piece_t *before, const X509_CRL *crl)
-{
-    int i;
-
-    for (i = 0; before && i < sk_X509_CRL_num(before->crls); i++) {
-        const X509_CRL *old = sk_X509_CRL_value(before->crls, i);
-        if (X509_NAME_cmp(X509_CRL_get_issuer(old), X509_CRL_get_issuer(crl)) == 0 &&
-            mtls_crls_same_scope(old, crl) &&
-            ASN1_TIME_compare(X509_CRL_get0_lastUpdate(old), X509_CRL_get0_lastUpdate(crl)) > 0)
-            return apr_psprintf(l->env->p, "the list of \"%s\" is older than the one it replaces",
-                                name_text(l->env->p, X509_CRL_get_issuer(crl)));
-    }
-    return NULL;
-}
-
 static const char *check_piece(loading_t *l, const piece_t *piece)
 {
-    const piece_t *before = find_piece(l->before, piece->part, piece->path);
     const char *error = NULL;
     int i;
 
@@ -257,11 +239,8 @@ static const char *check_piece(loading_t *l, const piece_t *piece)
         error =
             piece->part == MTLS_STORE_ALLOWED ? check_allowed(l, x) : check_ca(l, x, piece->part);
     }
-    for (i = 0; i < sk_X509_CRL_num(piece->crls) && !error; i++) {
+    for (i = 0; i < sk_X509_CRL_num(piece->crls) && !error; i++)
         error = check_crl(l, piece->path, sk_X509_CRL_value(piece->crls, i));
-        if (!error)
-            error = check_newer(l, before, sk_X509_CRL_value(piece->crls, i));
-    }
     if (!error)
         warn_of_dates(l, piece);
     return error;
@@ -357,8 +336,81 @@ static int add_crl(loading_t *l, X509_CRL *crl)
         sk_X509_CRL_push(l->made->store.crls, crl) <= 0)
         return 0;
     note_signer(l, crl);
-    return X509_STORE_add_crl(l->made->store.certificates, crl) == 1;
+    return 1;
 }
+
+/* ---- the latest lists ---- */
+
+/* What two complete lists have in common when the later one has all that the other has: issuer,
+ * scope and key. */
+static const char *kind_of(const loading_t *l, X509_CRL *crl, apr_size_t *len)
+{
+    unsigned char certificate[MTLS_DIGEST_BYTES], spki[MTLS_DIGEST_BYTES] = {0}, *name = NULL;
+    int scope = X509_CRL_get_ext_by_NID(crl, NID_issuing_distribution_point, -1);
+    X509 *signer = apr_hash_get((apr_hash_t *)l->made->store.signers, &crl, sizeof(crl));
+    int name_len = i2d_X509_NAME(X509_CRL_get_issuer(crl), &name);
+    const ASN1_OCTET_STRING *point =
+        scope >= 0 ? X509_EXTENSION_get_data(X509_CRL_get_ext(crl, scope)) : NULL;
+    apr_size_t point_len = point ? (apr_size_t)ASN1_STRING_length(point) : 0;
+    char *kind;
+
+    if (name_len < 0 || (signer && !mtls_x509_digests(signer, certificate, spki))) {
+        OPENSSL_free(name);
+        return NULL;
+    }
+    *len = sizeof(spki) + (apr_size_t)name_len + point_len;
+    kind = apr_palloc(l->env->p, *len);
+    memcpy(kind, spki, sizeof(spki));
+    memcpy(kind + sizeof(spki), name, (apr_size_t)name_len);
+    if (point_len)
+        memcpy(kind + sizeof(spki) + name_len, ASN1_STRING_get0_data(point), point_len);
+    OPENSSL_free(name);
+    return kind;
+}
+
+static int has_begun(const loading_t *l, const X509_CRL *crl)
+{
+    apr_time_t from;
+
+    return mtls_x509_time(X509_CRL_get0_lastUpdate(crl), &from) && from <= l->env->now;
+}
+
+static int note_latest(const loading_t *l, apr_hash_t *latest, X509_CRL *crl)
+{
+    apr_size_t len = 0;
+    const char *kind = kind_of(l, crl, &len);
+    const X509_CRL *other = kind ? apr_hash_get(latest, kind, (apr_ssize_t)len) : NULL;
+
+    if (kind && (!other || ASN1_TIME_compare(X509_CRL_get0_lastUpdate(crl),
+                                             X509_CRL_get0_lastUpdate(other)) > 0))
+        apr_hash_set(latest, kind, (apr_ssize_t)len, crl);
+    return kind != NULL;
+}
+
+/* OpenSSL prefers an older list that is still current to a newer one that has run out, and so would
+ * forget what the newer one revokes: it only gets the latest of those that have begun. */
+static const char *add_latest(const loading_t *l)
+{
+    const STACK_OF(X509_CRL) *crls = l->made->store.crls;
+    apr_hash_t *latest = apr_hash_make(l->env->p);
+    apr_size_t len;
+    int i, ok = 1;
+
+    for (i = 0; i < sk_X509_CRL_num(crls) && ok; i++) {
+        X509_CRL *crl = sk_X509_CRL_value(crls, i);
+        if (!is_special(crl) && has_begun(l, crl))
+            ok = note_latest(l, latest, crl);
+    }
+    for (i = 0; i < sk_X509_CRL_num(crls) && ok; i++) {
+        X509_CRL *crl = sk_X509_CRL_value(crls, i);
+        const char *kind = is_special(crl) || !has_begun(l, crl) ? NULL : kind_of(l, crl, &len);
+        if (!kind || apr_hash_get(latest, kind, (apr_ssize_t)len) == crl)
+            ok = X509_STORE_add_crl(l->made->store.certificates, crl) == 1;
+    }
+    return ok ? NULL : "out of memory";
+}
+
+/* ---- pieces into a version ---- */
 
 /* Everything of a piece into the version. */
 static const char *add_piece(loading_t *l, const piece_t *piece)
@@ -545,6 +597,8 @@ const char *mtls_trust_store_load(mtls_parse_env_t *env, const void *what, const
         return "out of memory";
     for (part = 0; part < MTLS_STORE_PARTS && !error; part++)
         error = take_part(&l, (mtls_store_part_t)part);
+    if (!error)
+        error = add_latest(&l);
     if (!error)
         error = check_data(&l);
     ERR_clear_error();

@@ -8,6 +8,7 @@
 #define MTLS_POLICY_PARSE_ENV_H
 
 #include <apr_tables.h>
+#include <apr_time.h>
 
 #include "policy/live.h"
 #include "policy/name.h"
@@ -37,6 +38,7 @@ struct mtls_parse_env_t {
                          mtls_live_t **live);
 
     /* Of a load function: */
+    apr_time_t now;
     int again; /* the server has run before: a list without values was not meant */
     int kept;  /* the texts are those of last good versions, which were */
     /* The data in force, which stays if this load fails; NULL: none. */

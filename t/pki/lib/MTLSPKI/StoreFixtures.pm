@@ -110,16 +110,19 @@ sub scopes {
     );
 }
 
+# In the order of a CA's calendar: the complete list three days ago, the deltas since.
 sub deltas {
     my %month = (issuer => 'carc-i101l', to => 30 * DAY);
+    my %base  = (%month, number => 5, age  => 3 * DAY);
+    my %delta = (%month, number => 6, base => 5);
+    my $hold  = { name => 'user-2', reason => 6 };
     return (
-        'carc-i101l-base'          => { %month, number => 5, freshest => 1, revoked => ['user-2'] },
-        'carc-i101l-base-alone'    => { %month, number => 5, revoked  => ['user-2'] },
-        'carc-i101l-delta'         => { %month, number => 6, base     => 5, revoked => ['user-3'] },
-        'carc-i101l-delta-removes' =>
-            { %month, number => 6, base => 5, revoked => [{ name => 'user-2', reason => 8 }] },
-        'carc-i101l-delta-expired' =>
-            { %month, number => 6, base => 5, revoked => ['user-3'], age => 30 * DAY, to => -DAY },
+        'carc-i101l-base'          => { %base,  freshest => 1, revoked => ['user-2'] },
+        'carc-i101l-base-hold'     => { %base,  freshest => 1, revoked => [$hold] },
+        'carc-i101l-base-alone'    => { %base,  revoked  => ['user-2'] },
+        'carc-i101l-delta'         => { %delta, revoked  => ['user-3'] },
+        'carc-i101l-delta-removes' => { %delta, revoked  => [{ name => 'user-2', reason => 8 }] },
+        'carc-i101l-delta-expired' => { %delta, revoked => ['user-3'], age => 2 * DAY, to => -DAY },
     );
 }
 
