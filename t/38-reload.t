@@ -282,7 +282,6 @@ Listen 127.0.0.1:\@Port_Main\@
 <VirtualHost 127.0.0.1:\@Port_Main\@>
 ServerName gateway.test
 \@TLS\@
-SSLSessionTicketKeyFile "$dir/tickets"
 MTLSHandshake defer
 Protocols h2 http/1.1
 $sections
@@ -311,7 +310,6 @@ MTLSTrust advertised
 MTLSAdvertiseCAs On
 </VirtualHost>
 CONF
-replace_file("$dir/tickets", pack 'C*', map { $_ * 11 & 255 } 1 .. 80);
 my $server = private(name => 'reload', processes => $children, config => $config);
 
 # Connections that are open before anything changes, one a certificate; opened again only when the

@@ -202,10 +202,6 @@ refused('store', with_crl(pki('root.crl'), 'MTLSCRLCheck leaf', 'MTLSCRLCheck ch
     'MTLSCRLCheck', 'already');
 refused('server', "MTLSReloadInterval 5\nMTLSReloadInterval 6", 'MTLSReloadInterval', 'already');
 
-# A list that is empty by mistake excludes nobody; one that says so may.
-refused('location', "MTLSRequire not subject.CN \"file:$dir/nothing\"",
-    'MTLSRequire', "$dir/nothing", qr/empty/);
-
 # --- naming stores --------------------------------------------------------------------------------
 for my $where (qw(location vhost policy server)) {
     refused($where, 'MTLSTrust no-such-store',

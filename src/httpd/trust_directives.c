@@ -143,9 +143,11 @@ static int is_repeated(const cmd_parms *cmd, const ap_directive_t *d)
 static const char *set_values(cmd_parms *cmd, mtls_trust_spec_t *spec, const ap_directive_t *d,
                               apr_size_t member)
 {
-    const char *args = d->args, *value, *error = NULL;
+    const char *args = d->args, *value, *error = *args ? NULL : "needs a value";
     int n = 0;
 
+    if (members[member].most && is_repeated(cmd, d))
+        error = "is set already";
     while (*args && !error) {
         value = ap_getword_conf(cmd->pool, &args);
         if (!*value || (members[member].most && ++n > members[member].most))
@@ -153,10 +155,6 @@ static const char *set_values(cmd_parms *cmd, mtls_trust_spec_t *spec, const ap_
         else
             error = members[member].set(cmd, spec, value);
     }
-    if (!error && !*d->args)
-        error = "needs a value";
-    if (!error && members[member].most && is_repeated(cmd, d))
-        error = "is set already";
     return error ? apr_psprintf(cmd->pool, "%s: %s", members[member].name, error) : NULL;
 }
 
