@@ -15,6 +15,7 @@
 #include <http_config.h>
 #include <http_core.h>
 #include <http_log.h>
+#include <http_main.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <unixd.h>
@@ -192,8 +193,17 @@ static void read_before(apr_pool_t *p)
     int i;
 
     for (i = 0; i < r->count; i++) {
+        apr_hash_t *newer = apr_hash_make(p);
+        if (!is_none(r->digests[i].newer) &&
+            !read_file(p, path_of(p, folder, i, 1), r->digests[i].newer, newer)) {
+            ap_log_error(APLOG_MARK, APLOG_ERR, 0, ap_server_conf,
+                         "mtls_policy: %s is not what was written there: no last good version of "
+                         "these files is left",
+                         path_of(p, folder, i, 1));
+            continue; /* what the server began with is older: it must not come back */
+        }
         read_file(p, path_of(p, folder, i, 0), r->digests[i].first, kept.before);
-        read_file(p, path_of(p, folder, i, 1), r->digests[i].newer, kept.before);
+        kept.before = apr_hash_overlay(p, newer, kept.before);
     }
 }
 
