@@ -616,8 +616,12 @@ SKIP: {
 # --- what the module says at start ----------------------------------------------------------------
 sub warnings_of {
     my ($name, $trust, @rules) = @_;
+
+    # Without mod_cgid: its daemon can outlive a server that is stopped as soon as it runs.
     my $started = private(
-        name   => 'stores-warn',
+        name    => 'stores-warn',
+        modules =>
+            [qw(authn_core authz_core headers log_config mime socache_shmcb mtls_policy ssl)],
         config => stores(
             store('one',     anchor('root.crt')),
             store('two',     anchor('both-roots.crt')),
