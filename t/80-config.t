@@ -418,7 +418,7 @@ CONF
     my $quiet = MTLSTest::Server->start(
         name    => 'no-warnings',
         modules => \@modules,
-        config  => in_location(<<'CONF') =~ s/ca-bundle/root/r);
+        config  => in_location(<<'CONF') =~ s{ca-bundle}{root}r);
 MTLSRequire subject "CN=client.bigpartner.example,O=Big Partner Foo SA,C=CH"
 MTLSRequire issuer.CN "CARC I101L"
 CONF

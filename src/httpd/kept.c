@@ -31,7 +31,7 @@ APLOG_USE_MODULE(mtls_policy);
  *
  * Other programs may run as the children's user. A file is only believed when it has the SHA-256
  * that its writer has put into memory that httpd's processes alone share. */
-#define MAGIC       "MTLSKEPT"
+#define MAGIC       "kept-v01"
 #define HEADER      16
 #define RECORD_HEAD 16
 #define FOLDER      "mtls_policy.%" APR_PID_T_FMT ".%d"

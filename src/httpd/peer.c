@@ -528,6 +528,7 @@ void mtls_peer_tell_mod_ssl(mtls_peer_t *peer, request_rec *r, int openssl_error
     if (r->connection->master && openssl_error == X509_V_OK)
         return;
     mtls_peer_enter(peer, r);
+    /* Read only to see whether there is anything to put right; nothing is concluded from it. */
     if (SSL_get_verify_result(peer->ssl) != openssl_error)
         SSL_set_verify_result(peer->ssl, openssl_error);
     peer->told_until = until;
@@ -541,6 +542,7 @@ const char *mtls_peer_verify_text(apr_pool_t *p, const char *name, int openssl_e
     return apr_pstrcat(p, "FAILED:", X509_verify_cert_error_string(openssl_error), NULL);
 }
 
+/* The variable is others' to read and ours to make true: what stood there decides nothing. */
 void mtls_peer_correct_variable(request_rec *r, int openssl_error)
 {
     const char *said = apr_table_get(r->subprocess_env, "SSL_CLIENT_VERIFY");
