@@ -93,8 +93,11 @@ for my $store (@stores) {
 replace_file("$dir/dropped/crl/a.crl", $crl{revoked});
 replace_file("$dir/dropped/anchor",    pki_text('carc-i101l.crt'));
 ok(told(qr/"dropped".*no trust anchor/), 'dropped: the load failed');
+becomes('dropped', 'revoked', $revoked, 'the list counts while the anchors are wrong');
+stays('dropped', 'partner', $good, 'which stay as they were');
 replace_file("$dir/dropped/anchor", $anchors);
-becomes('dropped', 'revoked', $revoked, 'the list that came meanwhile counts');
+ok(told(qr{"dropped".*reloaded: .*/dropped/anchor}), 'dropped: the anchors are back');
+stays('dropped', 'revoked', $revoked, 'the list that came meanwhile counts');
 stays('dropped', 'partner', $good, 'and the other is let in');
 
 # --- a folder that is away ------------------------------------------------------------------------

@@ -173,8 +173,10 @@ static int tell_state(const mtls_attempt_t *attempt, apr_uint64_t state, apr_uin
            __atomic_exchange_n(board, state, __ATOMIC_ACQ_REL) != state;
 }
 
-/* Something new is in force. The first process that says so keeps it for the others. */
-static void came_into_force(mtls_attempt_t *attempt, apr_uint64_t state, apr_uint64_t told)
+/* Something new is in force. The first process that says so keeps it for the others, if it is
+ * `whole`: what a part has lost would be missing at a restart. */
+static void came_into_force(mtls_attempt_t *attempt, apr_uint64_t state, apr_uint64_t told,
+                            int whole)
 {
     mtls_watched_t *source = attempt->source;
     int again = state == mtls_look_seen(&source->look); /* read once more for being so new */
@@ -182,7 +184,7 @@ static void came_into_force(mtls_attempt_t *attempt, apr_uint64_t state, apr_uin
 
     source->in_force = state;
     __atomic_add_fetch(&mtls_reload_generation, 1, __ATOMIC_RELEASE);
-    if (first)
+    if (first && whole)
         mtls_watched_keep(source, &attempt->look, state);
     tell_good(attempt, first && !again);
 }
@@ -197,7 +199,7 @@ static void load_again(mtls_watched_t *source, apr_uint64_t state)
         return;
     attempt.warnings = apr_array_make(attempt.look.p, 2, sizeof(const char *));
     if (mtls_watched_try(&attempt, &error))
-        came_into_force(&attempt, state, told);
+        came_into_force(&attempt, state, told, !error);
     tell_bad(&attempt, error, state);
     if (error)
         mtls_look_carry(&attempt.look, &source->look);

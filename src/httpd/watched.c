@@ -300,8 +300,9 @@ int mtls_watched_try(mtls_attempt_t *attempt, const char **error)
     if (*error)
         *error = apr_pstrdup(attempt->look.p, *error);
     /* While the server runs, what changed as it was read is read again at the next look. */
-    if (*error || (!attempt->cmd && !attempt->kept &&
-                   mtls_look_now(&attempt->look, NULL) != mtls_look_seen(&attempt->look)))
+    if ((*error && attempt->cmd) ||
+        (!attempt->cmd && !attempt->kept &&
+         mtls_look_now(&attempt->look, NULL) != mtls_look_seen(&attempt->look)))
         data = NULL;
     if (data)
         mtls_live_replace(source->live, p, data);

@@ -48,8 +48,9 @@ const apr_array_header_t *mtls_watched_all(void);
 /* An environment for parsing a directive: files are read and become sources. */
 mtls_parse_env_t mtls_watched_env(cmd_parms *cmd, const ap_directive_t *directive);
 
-/* Load into a pool of its own, and put in force what is new and good. `error` lives as long as the
- * look of the attempt. 0: nothing has come into force. */
+/* Load into a pool of its own, and put in force what is new and good; while the server runs that
+ * can be a part. `error` lives as long as the look of the attempt. 0: nothing has come into force.
+ */
 int mtls_watched_try(mtls_attempt_t *attempt, const char **error);
 
 /* Keep what is in force (kept.h): the texts a look holds, and those it has not read again. */

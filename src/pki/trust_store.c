@@ -37,7 +37,9 @@ typedef struct loading_t {
     const mtls_trust_spec_t *spec;
     const store_data_t *before; /* NULL: the first */
     store_data_t *made;
-    int changed; /* some piece is new, or one has gone */
+    const store_data_t *tried;   /* made in this load, and no good as a whole; NULL */
+    int stays[MTLS_STORE_PARTS]; /* parts that are bad as a whole stay as they were */
+    int changed;                 /* some piece is new, or one has gone */
     int certificates;
     int listed; /* the file at hand was found by a pattern, and not named */
 } loading_t;
@@ -476,9 +478,12 @@ static const char *take_file(loading_t *l, mtls_store_part_t part, const char *p
     const piece_t *before = find_piece(l->before, part, path);
     apr_uint64_t state = l->env->state(l->env, path);
     piece_t *piece;
+    const piece_t *tried = find_piece(l->tried, part, path);
     mtls_span_t text = {"", 0};
     const char *error;
 
+    if (tried)
+        return add_piece(l, tried);
     if (before && ((before->state == state && state) || stays_bad(l, part, path)))
         return keep_piece(l, before);
     if (l->before && stays_bad(l, part, path))
@@ -508,12 +513,27 @@ static const char *take_pattern(loading_t *l, mtls_store_part_t part, const char
     return error;
 }
 
+static const char *keep_part(loading_t *l, mtls_store_part_t part)
+{
+    const char *error = NULL;
+    int i;
+
+    for (i = 0; i < l->before->pieces->nelts && !error; i++) {
+        const piece_t *piece = APR_ARRAY_IDX(l->before->pieces, i, const piece_t *);
+        if (piece->part == part)
+            error = keep_piece(l, piece);
+    }
+    return error;
+}
+
 static const char *take_part(loading_t *l, mtls_store_part_t part)
 {
     const apr_array_header_t *patterns = l->spec->files[part];
     const char *error = NULL;
     int i;
 
+    if (l->stays[part])
+        return keep_part(l, part);
     for (i = 0; i < patterns->nelts && !error; i++)
         error = take_pattern(l, part, APR_ARRAY_IDX(patterns, i, const char *));
     return error;
@@ -581,28 +601,58 @@ static const char *check_data(const loading_t *l)
         return NULL;
     if (sk_X509_num(made->cas) > 0)
         return "no trust anchor: every CA given is an intermediate; add the root that issued it, "
-               "or "
-               "make intermediates anchors with MTLSPartialChain On";
+               "or make intermediates anchors with MTLSPartialChain On";
     return "no trust anchor and no allowed certificate: name some with MTLSAnchor or "
            "MTLSAllowCertificate";
+}
+
+/* Make a version; `bad` gets the part that is to blame where there is an error, or
+ * MTLS_STORE_PARTS. */
+static const char *build(loading_t *l, mtls_store_part_t *bad)
+{
+    const char *error = NULL;
+    int part;
+
+    *bad = MTLS_STORE_PARTS;
+    if ((l->made = make_data(l->env->p, l->spec)) == NULL)
+        return "out of memory";
+    for (part = 0; part < MTLS_STORE_PARTS && !error; part++) {
+        if ((error = take_part(l, (mtls_store_part_t)part)) != NULL)
+            *bad = (mtls_store_part_t)part;
+    }
+    if (!error)
+        error = add_latest(l);
+    if (!error && (error = check_data(l)) != NULL)
+        *bad = MTLS_STORE_ANCHOR;
+    return error;
+}
+
+/* Let the parts that are bad stay as they were, so that the others count: whoever spoils an
+ * anchor's file must not hold up a list. Parts are few, and each is let stay once. */
+static const char *build_around(loading_t *l, mtls_store_part_t bad)
+{
+    const char *error = NULL;
+
+    do {
+        l->tried = l->made;
+        l->stays[bad] = 1;
+        l->stays[MTLS_STORE_ALLOWED] |= bad == MTLS_STORE_ANCHOR; /* either makes a store usable */
+        error = build(l, &bad);
+    } while (error && bad < MTLS_STORE_PARTS && !l->stays[bad]);
+    return error;
 }
 
 const char *mtls_trust_store_load(mtls_parse_env_t *env, const void *what, const void **data)
 {
     loading_t l = {.env = env, .spec = what, .before = env->before};
-    const char *error = NULL;
-    int part;
+    mtls_store_part_t bad;
+    const char *error = build(&l, &bad);
+    int good = !error;
 
-    if ((l.made = make_data(env->p, l.spec)) == NULL)
-        return "out of memory";
-    for (part = 0; part < MTLS_STORE_PARTS && !error; part++)
-        error = take_part(&l, (mtls_store_part_t)part);
-    if (!error)
-        error = add_latest(&l);
-    if (!error)
-        error = check_data(&l);
+    if (error && l.before && bad < MTLS_STORE_PARTS)
+        good = build_around(&l, bad) == NULL;
     ERR_clear_error();
-    if (!error && (l.changed || !l.before || l.made->pieces->nelts != l.before->pieces->nelts))
+    if (good && (l.changed || !l.before || l.made->pieces->nelts != l.before->pieces->nelts))
         *data = l.made;
     return error;
 }

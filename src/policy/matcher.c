@@ -243,7 +243,7 @@ static const char *load_list(mtls_parse_env_t *env, const void *what, const void
     const char *error = read_lines(env, file, add_value, &in);
 
     mtls_value_list_seal(in.list);
-    *data = in.list;
+    *data = error ? NULL : in.list;
     return error;
 }
 
@@ -274,10 +274,12 @@ static const char *load_patterns(mtls_parse_env_t *env, const void *what, const 
     mtls_parse_env_t inner = *env;
     list_reader_t in = {&inner, file->spec, NULL,
                         apr_array_make(env->p, 16, sizeof(mtls_matcher_t *))};
+    const char *error;
 
     inner.watch = NULL;
-    *data = in.patterns;
-    return read_lines(env, file, add_pattern, &in);
+    error = read_lines(env, file, add_pattern, &in);
+    *data = error ? NULL : in.patterns;
+    return error;
 }
 
 static const char *load_certificates(mtls_parse_env_t *env, const void *what, const void **data)
@@ -291,7 +293,7 @@ static const char *load_certificates(mtls_parse_env_t *env, const void *what, co
     for (i = 0; i < digests->nelts && !error; i++)
         error = mtls_value_list_add(list, APR_ARRAY_IDX(digests, i, mtls_span_t));
     mtls_value_list_seal(list);
-    *data = list;
+    *data = error ? NULL : list;
     return error;
 }
 

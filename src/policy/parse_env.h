@@ -16,7 +16,8 @@
 typedef struct mtls_parse_env_t mtls_parse_env_t;
 
 /* Read what `what` describes into `data`, in env->p. Called once while the configuration is read,
- * and again whenever a file it has read has changed. NULL or what is wrong, in env->p. */
+ * and again whenever a file it has read has changed. NULL or what is wrong, in env->p; where there
+ * is a version before, `data` can be what is good all the same. */
 typedef const char *(*mtls_load_fn)(mtls_parse_env_t *env, const void *what, const void **data);
 
 struct mtls_parse_env_t {
