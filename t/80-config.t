@@ -221,7 +221,6 @@ accepted(@$_)
 
 # Not there yet, so unknown rather than half working.
 for my $directive (
-    'MTLSOCSP require',
     'MTLSStrictPath On',
     'MTLSBackendTrust x',
     'MTLSSigningKey x',

@@ -243,10 +243,6 @@ refused($_,       'MTLSReloadInterval 5', 'MTLSReloadInterval', $misplaced) for 
 refused('server',   'MTLSAdvertiseCAs Maybe', 'MTLSAdvertiseCAs', qr/On, Off|On or Off/);
 refused('location', 'MTLSAdvertiseCAs On',    'MTLSAdvertiseCAs', $misplaced);
 
-# Not there yet, so unknown rather than half working.
-refused('store', "$anchor\n$_", (split)[0], qr/Invalid command|not allowed inside/)
-    for 'MTLSOCSPResponder http://ocsp.example/', 'MTLSOCSPResponderCertificate x';
-
 # --- what is fine, all at once --------------------------------------------------------------------
 my $output = accepted('server', <<"CONF");
 MTLSReloadInterval 0

@@ -80,6 +80,13 @@ static void log_once(request_rec *r, mtls_request_t *rq)
     rq->logged = 1;
 }
 
+/* A connection whose certificate ended has nothing left to do; HTTP/2 has other streams. */
+static void close_behind(request_rec *r, mtls_reason_t reason)
+{
+    if (mtls_reason_closes(reason) && !r->connection->master)
+        r->connection->keepalive = AP_CONN_CLOSE;
+}
+
 /* `judged` says why. */
 static int refuse(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged,
                   mtls_reason_t reason)
@@ -88,9 +95,7 @@ static int refuse(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judge
     rq->refused = 1;
     describe(r, rq, judged, mtls_verdict_deny, reason);
     log_once(r, rq);
-    /* A connection whose certificate ended has nothing left to do; HTTP/2 has other streams. */
-    if (mtls_reason_closes(reason) && !r->connection->master)
-        r->connection->keepalive = AP_CONN_CLOSE;
+    close_behind(r, reason);
     return status_of(rq, r);
 }
 
@@ -264,8 +269,26 @@ static int enforce(request_rec *r, int last_chance)
 
 /* ---- hooks ---- */
 
+/* A refusal of httpd's own, below a verdict of ours. */
+static int refused_by_httpd(const request_rec *r, const mtls_request_t *rq)
+{
+    return rq && rq->verdict == mtls_verdict_deny && !rq->passed &&
+           (r->status == HTTP_FORBIDDEN || r->status == HTTP_UNAUTHORIZED);
+}
+
+/* With MTLSMode authz httpd refuses, by a page of its own or by one it redirects to. */
+void mtls_access_insert_error_filter(request_rec *r)
+{
+    const mtls_request_t *rq = mtls_request_peek(r);
+
+    if (refused_by_httpd(r, rq))
+        close_behind(r, rq->reason);
+}
+
 int mtls_access_post_read_request(request_rec *r)
 {
+    if (r->prev)
+        mtls_access_insert_error_filter(r->prev);
     mtls_strip_request(r);
     mtls_reload_on_request(r->request_time);
     if (mtls_site()->defers && !r->connection->master)
@@ -367,8 +390,7 @@ static void log_refused_by_httpd(request_rec *r)
 {
     mtls_request_t *rq = mtls_request_peek(r);
 
-    if (rq && rq->verdict == mtls_verdict_deny && !rq->passed &&
-        (r->status == HTTP_FORBIDDEN || r->status == HTTP_UNAUTHORIZED))
+    if (refused_by_httpd(r, rq))
         log_once(r, rq);
 }
 

@@ -14,6 +14,7 @@ int mtls_access_checker(request_rec *r);
 int mtls_access_fixups_first(request_rec *r);
 int mtls_access_fixups_last(request_rec *r);
 int mtls_access_proxy_fixups(request_rec *r);
+void mtls_access_insert_error_filter(request_rec *r);
 int mtls_access_log_transaction(request_rec *r);
 
 /* Judge the request under its location's policies unless that was done; never NULL. Used by the

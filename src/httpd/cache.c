@@ -88,15 +88,15 @@ static apr_pool_t *scratch(void)
     return apr_pool_create(&p, NULL) == APR_SUCCESS ? p : NULL;
 }
 
-static int cache_get(void *baton, const char *key, unsigned char *data, unsigned int *len)
+static int cache_get(void *baton, mtls_span_t key, unsigned char *data, unsigned int *len)
 {
     apr_pool_t *p = scratch();
     apr_status_t rv = APR_EGENERAL;
 
     (void)baton;
     if (p && lock()) {
-        rv = cache.provider->retrieve(cache.instance, cache.server, (const unsigned char *)key,
-                                      (unsigned int)strlen(key), data, len, p);
+        rv = cache.provider->retrieve(cache.instance, cache.server, (const unsigned char *)key.data,
+                                      (unsigned int)key.len, data, len, p);
         unlock();
     }
     if (p)
@@ -104,17 +104,16 @@ static int cache_get(void *baton, const char *key, unsigned char *data, unsigned
     return rv == APR_SUCCESS;
 }
 
-static void cache_put(void *baton, const char *key, const unsigned char *data, unsigned int len,
-                      apr_time_t expires)
+static int cache_put(void *baton, mtls_span_t key, mtls_span_t data, apr_time_t expires)
 {
     apr_pool_t *p = scratch();
     apr_status_t rv = APR_EGENERAL;
 
     (void)baton;
     if (p && lock()) {
-        rv = cache.provider->store(cache.instance, cache.server, (const unsigned char *)key,
-                                   (unsigned int)strlen(key), expires, (unsigned char *)data, len,
-                                   p);
+        rv = cache.provider->store(cache.instance, cache.server, (const unsigned char *)key.data,
+                                   (unsigned int)key.len, expires, (unsigned char *)data.data,
+                                   (unsigned int)data.len, p);
         unlock();
     }
     if (rv != APR_SUCCESS) {
@@ -124,16 +123,17 @@ static void cache_put(void *baton, const char *key, const unsigned char *data, u
     }
     if (p)
         apr_pool_destroy(p);
+    return rv == APR_SUCCESS;
 }
 
-static void cache_remove(void *baton, const char *key)
+static void cache_remove(void *baton, mtls_span_t key)
 {
     apr_pool_t *p = scratch();
 
     (void)baton;
     if (p && lock()) {
-        cache.provider->remove(cache.instance, cache.server, (const unsigned char *)key,
-                               (unsigned int)strlen(key), p);
+        cache.provider->remove(cache.instance, cache.server, (const unsigned char *)key.data,
+                               (unsigned int)key.len, p);
         unlock();
     }
     if (p)

@@ -10,7 +10,7 @@
 #include <httpd.h>
 #include <http_config.h>
 
-#include "pki/remembered.h"
+#include "pki/store.h"
 
 /* NULL: there is none, and nothing is remembered. */
 const mtls_store_t *mtls_cache(void);

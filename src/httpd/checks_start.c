@@ -13,7 +13,7 @@ APLOG_USE_MODULE(mtls_policy);
 
 static int is_policy(const mtls_section_t *section)
 {
-    return (section->rules->nelts > 0 || section->uses->nelts > 0 || section->trust) &&
+    return (mtls_section_judges(section) || section->uses->nelts > 0) &&
            section->mode != MTLS_MODE_OFF;
 }
 
@@ -178,7 +178,7 @@ int mtls_checks_believes_vhost(const server_rec *s)
         const mtls_section_t *section = APR_ARRAY_IDX(sections, i, mtls_section_t *);
         if (section->server != s && section->server->is_virtual)
             continue;
-        if (section->trust || section->rules->nelts)
+        if (mtls_section_judges(section))
             found = trusts_vhost(section->trust ? section->trust : inherited_trust(s, section));
         found |= any_trusts_vhost(section->uses) || any_trusts_vhost(section->reports);
     }
@@ -245,7 +245,7 @@ static int fewest_anchors(const server_rec *s, const mtls_section_t *section)
     const mtls_trust_t *trust = section->trust ? section->trust : inherited_trust(s, section);
     int i, k, n, fewest = -1;
 
-    if (section->rules->nelts || trust)
+    if (mtls_section_judges(section) || trust)
         fewest = anchors_of_trust(s, trust);
     for (i = 0; i < section->uses->nelts; i++) {
         const mtls_use_t *use = APR_ARRAY_IDX(section->uses, i, const mtls_use_t *);

@@ -78,7 +78,25 @@ void *mtls_server_create(apr_pool_t *p, server_rec *s)
 
     (void)s;
     server->advertise = MTLS_UNSET;
+    server->ocsp = (mtls_ocsp_settings_t){MTLS_UNSET, MTLS_UNSET, MTLS_UNSET,
+                                          MTLS_UNSET, MTLS_UNSET, MTLS_UNSET};
     return server;
+}
+
+static void inherit(int *value, int base)
+{
+    if (*value == MTLS_UNSET)
+        *value = base;
+}
+
+static void merge_ocsp(mtls_ocsp_settings_t *out, const mtls_ocsp_settings_t *base)
+{
+    inherit(&out->timeout, base->timeout);
+    inherit(&out->wait, base->wait);
+    inherit(&out->max_age, base->max_age);
+    inherit(&out->stale, base->stale);
+    inherit(&out->skew, base->skew);
+    inherit(&out->nonce, base->nonce);
 }
 
 void *mtls_server_merge(apr_pool_t *p, void *base_, void *add_)
@@ -94,5 +112,10 @@ void *mtls_server_merge(apr_pool_t *p, void *base_, void *add_)
         out->trust_domains = base->trust_domains;
     if (out->advertise == MTLS_UNSET)
         out->advertise = base->advertise;
+    if (!out->responder) {
+        out->responder = base->responder;
+        out->responders = base->responders;
+    }
+    merge_ocsp(&out->ocsp, &base->ocsp);
     return out;
 }

@@ -80,6 +80,7 @@ typedef struct mtls_section_t {
     apr_array_header_t *reports; /* mtls_use_t * */
     apr_array_header_t *headers; /* mtls_export_header_t * */
     const mtls_trust_t *trust;   /* MTLSTrust; NULL: not said */
+    mtls_ocsp_demand_t ocsp;     /* MTLSOCSP */
     const mtls_user_t *user;     /* NULL: not said */
     mtls_mode_t mode;
     mtls_export_t exports;
@@ -99,11 +100,24 @@ typedef struct mtls_dir_t {
     mtls_section_t *own; /* the section itself, where nothing is merged yet */
 } mtls_dir_t;
 
+/* How statuses are asked for and judged; seconds. MTLS_UNSET: not said. */
+typedef struct mtls_ocsp_settings_t {
+    int timeout;
+    int wait;
+    int max_age;
+    int stale;
+    int skew;
+    int nonce; /* 0 off, 1 sent, 2 required */
+} mtls_ocsp_settings_t;
+
 typedef struct mtls_server_t {
     mtls_handshake_t handshake;
     const char *handshake_where;
     apr_array_header_t *trust_domains; /* const char *; NULL: not said */
     int advertise;                     /* MTLSAdvertiseCAs; MTLS_UNSET */
+    mtls_ocsp_settings_t ocsp;
+    mtls_trust_spec_t *responder;          /* MTLSOCSPResponder...: for mod_ssl's CAs; NULL */
+    const mtls_trust_handle_t *responders; /* its certificates, where there are any; NULL */
     /* From mod_ssl, while it starts (peer.c): */
     const mtls_trust_handle_t *vhost; /* the CAs mod_ssl loaded; NULL: no TLS here */
     int asks_for_certificate;         /* SSLVerifyClient is not "none" for the whole vhost */
@@ -121,6 +135,12 @@ static inline mtls_server_t *mtls_server_of(const server_rec *s)
 static inline const mtls_dir_t *mtls_dir_of(const request_rec *r)
 {
     return ap_get_module_config(r->per_dir_config, &mtls_policy_module);
+}
+
+/* Whether a section says anything that makes a policy without a name. */
+static inline int mtls_section_judges(const mtls_section_t *section)
+{
+    return section->rules->nelts > 0 || section->trust || mtls_policy_asks(&section->ocsp);
 }
 
 /* The section a directive is in, made when it is the first one there. */

@@ -9,6 +9,7 @@
 
 #include "httpd/cache.h"
 #include "httpd/expr.h"
+#include "httpd/ocsp_directives.h"
 #include "httpd/rule_directives.h"
 #include "httpd/site.h"
 #include "httpd/trust_directives.h"
@@ -296,6 +297,27 @@ const command_rec mtls_directives[] = {
                   "seconds after which a changed file is in force (10)"),
     AP_INIT_TAKE1("MTLSHeaderLimit", set_header_limit, NULL, SECTION,
                   "bytes of an exported header's value (16384)"),
+    AP_INIT_RAW_ARGS("MTLSOCSP", mtls_set_ocsp, NULL, SECTION, "off, prefer or require [chain]"),
+    AP_INIT_TAKE12("MTLSOCSPResponder", mtls_set_responder, NULL, RSRC_CONF, "URL [override]"),
+    AP_INIT_TAKE_ARGV("MTLSOCSPResponderCertificate", mtls_set_responder_certificates, NULL,
+                      RSRC_CONF,
+                      "files of certificates of responders that are trusted as they are"),
+    AP_INIT_ITERATE("MTLSOCSPResponderAllow", mtls_set_ocsp_allow, NULL, RSRC_CONF,
+                    "HOST[:PORT] ...: the only responders ever asked"),
+    AP_INIT_TAKE1("MTLSOCSPTimeout", mtls_set_ocsp_seconds, NULL, RSRC_CONF,
+                  "seconds a responder may take in all (3)"),
+    AP_INIT_TAKE1("MTLSOCSPWait", mtls_set_ocsp_seconds, NULL, RSRC_CONF,
+                  "seconds a request may wait for a status (2)"),
+    AP_INIT_TAKE1("MTLSOCSPMaxAge", mtls_set_ocsp_seconds, NULL, RSRC_CONF,
+                  "seconds after which a status is asked for again (3600)"),
+    AP_INIT_TAKE1("MTLSOCSPStale", mtls_set_ocsp_seconds, NULL, RSRC_CONF,
+                  "seconds a good status may serve past its end (0)"),
+    AP_INIT_TAKE1("MTLSOCSPSkew", mtls_set_ocsp_seconds, NULL, RSRC_CONF,
+                  "seconds clocks may differ (300)"),
+    AP_INIT_TAKE1("MTLSOCSPNonce", mtls_set_ocsp_nonce, NULL, RSRC_CONF, "off, on or require"),
+    AP_INIT_TAKE1("MTLSOCSPProxy", mtls_set_ocsp_proxy, NULL, RSRC_CONF, "URL of an HTTP proxy"),
+    AP_INIT_TAKE1("MTLSOCSPResponses", mtls_set_ocsp_responses, NULL, RSRC_CONF,
+                  "a directory of responses made beforehand"),
     AP_INIT_TAKE1("MTLSCache", set_cache, NULL, RSRC_CONF, "PROVIDER[:ARGS]"),
     AP_INIT_ITERATE("MTLSStripHeader", set_strip_header, NULL, RSRC_CONF,
                     "headers clients may never send"),

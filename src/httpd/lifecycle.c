@@ -10,6 +10,9 @@
 #include "httpd/cache.h"
 #include "httpd/checks.h"
 #include "httpd/merged.h"
+#include "httpd/ocsp.h"
+#include "httpd/ocsp_directives.h"
+#include "httpd/ocsp_process.h"
 #include "httpd/peer.h"
 #include "httpd/reload.h"
 #include "httpd/site.h"
@@ -31,10 +34,13 @@ int mtls_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 /* 2. All directives are read; `httpd -t` comes this far. */
 int mtls_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
+    int rc;
+
     (void)plog;
     mtls_merged_prepare(pconf);
     mtls_strip_prepare(pconf, mtls_site()->headers);
-    return mtls_checks_config(pconf, ptemp, s);
+    rc = mtls_checks_config(pconf, ptemp, s);
+    return rc == OK ? mtls_ocsp_check(ptemp, s) : rc;
 }
 
 /* 3. The server starts, or is restarted. mod_ssl has made its SSL_CTXs (mtls_peer_init_server). */
@@ -51,12 +57,16 @@ int mtls_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, ser
         return OK;
     if ((rc = mtls_cache_open(pconf, s)) != OK)
         return rc;
-    return mtls_reload_start(pconf, ptemp, s);
+    if ((rc = mtls_reload_start(pconf, ptemp, s)) != OK)
+        return rc;
+    return mtls_ocsp_process_start(pconf, s);
 }
 
 /* 4. In each child. */
 void mtls_child_init(apr_pool_t *pchild, server_rec *s)
 {
     mtls_cache_child(pchild, s);
+    mtls_ocsp_process_child();
+    mtls_ocsp_child(pchild, s);
     mtls_reload_child(pchild, s);
 }

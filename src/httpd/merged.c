@@ -48,11 +48,12 @@ static void add_group(builder_t *b, int any, int n)
     group->n = n;
 }
 
-/* What the sections say directly: one policy without a name. */
+/* What the sections say directly: one policy without a name. A later MTLSOCSP off takes the
+ * question back, not the policy: what an outer section protects stays protected. */
 static void build_anonymous(builder_t *b)
 {
     mtls_policy_t *policy = mtls_policy_make(b->p, NULL);
-    int i, k;
+    int i, k, judges = 0;
 
     for (i = 0; i < b->out->n; i++) {
         const apr_array_header_t *rules = b->out->sections[i]->rules;
@@ -60,8 +61,11 @@ static void build_anonymous(builder_t *b)
             mtls_policy_add(policy, APR_ARRAY_IDX(rules, k, const mtls_rule_t *));
         if (b->out->sections[i]->trust)
             policy->trust = b->out->sections[i]->trust;
+        if (b->out->sections[i]->ocsp.level != MTLS_DEMAND_UNSET)
+            policy->ocsp = b->out->sections[i]->ocsp;
+        judges |= mtls_section_judges(b->out->sections[i]);
     }
-    if (policy->rules->nelts > 0 || policy->trust) {
+    if (judges) {
         add_policy(b, policy);
         add_group(b, 0, 1);
     }
@@ -217,7 +221,7 @@ static void warn_of_idle_rules(request_rec *r, const mtls_merged_t *m)
         const mtls_section_t *s = m->sections[i];
         if (s->mode != MTLS_MODE_UNSET)
             off = s->mode == MTLS_MODE_OFF ? s->where : NULL;
-        else if (off && (s->rules->nelts || s->uses->nelts || s->trust))
+        else if (off && (mtls_section_judges(s) || s->uses->nelts))
             ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
                           "mtls_policy: %s: these rules are "
                           "idle: MTLSMode off is inherited from %s; write MTLSMode enforce to have "

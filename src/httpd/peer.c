@@ -14,6 +14,7 @@
 #include "httpd/conftree.h"
 #include "httpd/site.h"
 #include "pki/chain_cache.h"
+#include "pki/chain_path.h"
 #include "pki/remembered.h"
 #include "pki/x509_facts.h"
 #include "policy/limits.h"
@@ -149,6 +150,12 @@ static mtls_peer_chain_t *place_of(mtls_peer_t *peer, const mtls_trust_handle_t 
     return chain;
 }
 
+static apr_status_t free_path(void *path)
+{
+    sk_X509_pop_free(path, X509_free);
+    return APR_SUCCESS;
+}
+
 /* Take a result over; a chain that is the same as before stays the same object, so that asking
  * again and again costs a connection no memory. */
 static void take_result(mtls_peer_t *peer, mtls_peer_chain_t *chain,
@@ -157,10 +164,14 @@ static void take_result(mtls_peer_t *peer, mtls_peer_chain_t *chain,
     const mtls_chain_t *before = chain->result.chain;
 
     chain->result = *result;
-    if (result->chain)
-        chain->result.chain = before && mtls_chain_equal(before, result->chain)
-                                  ? before
-                                  : mtls_chain_copy(peer->p, result->chain);
+    if (result->chain && before && mtls_chain_equal(before, result->chain))
+        chain->result.chain = before;
+    else if (result->chain)
+        chain->result.chain = mtls_chain_copy(peer->p, result->chain);
+    if (chain->path && chain->result.chain != before) {
+        apr_pool_cleanup_run(peer->p, chain->path, free_path);
+        chain->path = NULL;
+    }
 }
 
 /* What the version of the store in force says of the leaf, found out now or before. */
@@ -376,6 +387,10 @@ static const mtls_trust_handle_t *make_vhost(apr_pool_t *p, const server_rec *s,
     spec->depth = store->depth = MTLS_DEFAULT_VERIFY_DEPTH;
     spec->domains = server->trust_domains ? apr_array_copy(p, server->trust_domains)
                                           : apr_array_make(p, 1, sizeof(const char *));
+    spec->responder = server->responder ? server->responder->responder : NULL;
+    spec->responder_where = server->responder ? server->responder->responder_where : NULL;
+    spec->responder_overrides = server->responder && server->responder->responder_overrides;
+    handle->responders = server->responders ? server->responders->live : NULL;
     APR_ARRAY_PUSH(spec->domains, const char *) = NULL;
     store->domains = (const char *const *)(void *)spec->domains->elts;
     store->certificates = SSL_CTX_get_cert_store(ctx);
@@ -475,7 +490,8 @@ static int progress(mtls_reason_t reason)
     }
 }
 
-static void take_evidence(mtls_evidence_t *evidence, const mtls_chain_result_t *result, int first)
+static void take_evidence(mtls_evidence_t *evidence, const mtls_trust_handle_t *store,
+                          const mtls_chain_result_t *result, int first)
 {
     if (result->valid_until < evidence->valid_until)
         evidence->valid_until = result->valid_until;
@@ -485,6 +501,7 @@ static void take_evidence(mtls_evidence_t *evidence, const mtls_chain_result_t *
     evidence->chain = result->chain;
     evidence->chain_error = result->openssl_error;
     evidence->chain_detail = result->detail;
+    evidence->store = store;
 }
 
 void mtls_peer_evidence(mtls_peer_t *peer, request_rec *r, const mtls_trust_t *trust,
@@ -498,6 +515,7 @@ void mtls_peer_evidence(mtls_peer_t *peer, request_rec *r, const mtls_trust_t *t
     evidence->presented = peer->leaf != NULL;
     evidence->facts = peer->facts;
     evidence->valid_until = MTLS_FOREVER;
+    evidence->status = MTLS_STATUS_NOT_ASKED;
     if (!peer->leaf)
         return;
     evidence->chain_reason = MTLS_CHAIN_UNTRUSTED;
@@ -506,11 +524,63 @@ void mtls_peer_evidence(mtls_peer_t *peer, request_rec *r, const mtls_trust_t *t
     for (i = 0; i < n && evidence->chain_reason != MTLS_OK; i++) {
         store = trust && trust->stores[i] ? trust->stores[i] : vhost;
         if (store) /* none: the Host header chose a vhost without TLS, which trusts nobody */
-            take_evidence(evidence, chain_for(peer, store, SSL_get_peer_cert_chain(peer->ssl), now),
+            take_evidence(evidence, store,
+                          chain_for(peer, store, SSL_get_peer_cert_chain(peer->ssl), now),
                           !asked++);
     }
     if (peer->malformed)
         evidence->chain_detail = peer->malformed;
+}
+
+static STACK_OF(X509) *
+    path_of(mtls_peer_t *peer, mtls_peer_chain_t *chain, const mtls_trust_store_t *store)
+{
+    STACK_OF(X509) *sent = SSL_get_peer_cert_chain(peer->ssl);
+
+    if (chain->path)
+        return chain->path;
+    chain->path =
+        mtls_chain_path(store, peer->chain_leaf, sent ? sent : peer->recalled, chain->result.chain);
+    if (chain->path)
+        apr_pool_cleanup_register(peer->p, chain->path, free_path, apr_pool_cleanup_null);
+    return chain->path;
+}
+
+int mtls_peer_path(mtls_peer_t *peer, const mtls_evidence_t *evidence, mtls_peer_path_t *path)
+{
+    const mtls_trust_store_t *store, *responders;
+    mtls_peer_chain_t *chain;
+
+    memset(path, 0, sizeof(*path));
+    if (evidence->chain_reason != MTLS_OK || !evidence->store || !peer->chain_leaf)
+        return 0;
+    chain = place_of(peer, evidence->store);
+    if (chain->result.chain != evidence->chain)
+        return 0;
+    path->store = evidence->store;
+    path->spec = evidence->store->spec;
+    if ((path->held[0] = mtls_live_take(evidence->store->live)) == NULL)
+        return 0;
+    store = responders = path->held[0]->data;
+    if (evidence->store->responders) {
+        path->held[1] = mtls_live_take(evidence->store->responders);
+        responders = path->held[1] ? path->held[1]->data : NULL;
+    }
+    path->responders = responders ? responders->responders : NULL;
+    path->certificates = path_of(peer, chain, store);
+    if (path->certificates)
+        return 1;
+    mtls_peer_path_done(path);
+    return 0;
+}
+
+void mtls_peer_path_done(mtls_peer_path_t *path)
+{
+    if (path->held[0])
+        mtls_live_give_back(path->store->live, path->held[0]);
+    if (path->held[1])
+        mtls_live_give_back(path->store->responders, path->held[1]);
+    memset(path, 0, sizeof(*path));
 }
 
 int mtls_peer_defers(const mtls_peer_t *peer, const request_rec *r)

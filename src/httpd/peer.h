@@ -21,7 +21,17 @@ typedef struct mtls_peer_chain_t {
     const mtls_trust_handle_t *store;
     apr_uint64_t serial; /* of the version */
     mtls_chain_result_t result;
+    STACK_OF(X509) * path; /* the chain's certificates, once somebody asked; NULL */
 } mtls_peer_chain_t;
+
+/* What asking for OCSP statuses needs of a chain. */
+typedef struct mtls_peer_path_t {
+    const mtls_trust_spec_t *spec; /* of the store that verified it */
+    STACK_OF(X509) * certificates; /* the leaf, its issuer, ..., the anchor */
+    STACK_OF(X509) * responders;   /* trusted as they are for that store's CAs */
+    const mtls_version_t *held[2]; /* versions these may be of (mtls_peer_path_done) */
+    const mtls_trust_handle_t *store;
+} mtls_peer_path_t;
 
 typedef struct mtls_peer_t {
     SSL *ssl;
@@ -42,8 +52,9 @@ typedef struct mtls_peer_t {
     struct mtls_slot_t **slots;
     int slot_count;
     apr_size_t kept_exports;       /* bytes */
-    const apr_array_header_t *env; /* mtls_variable_t: the identity of `env_chain` */
+    const apr_array_header_t *env; /* mtls_variable_t: the identity of these two */
     const mtls_chain_t *env_chain;
+    mtls_status_t env_status;
     const apr_array_header_t *allowed; /* the variables of an allowed request, of these two */
     const char *allowed_names;
     const apr_array_header_t *allowed_env;
@@ -74,6 +85,11 @@ static inline void mtls_peer_leave(mtls_peer_t *peer, request_rec *r)
  * of the request's vhost). Inside enter/leave. */
 void mtls_peer_evidence(mtls_peer_t *peer, request_rec *r, const mtls_trust_t *trust,
                         apr_time_t now, mtls_evidence_t *evidence);
+
+/* The certificates of the evidence's chain, which is good; until mtls_peer_path_done(). 0: they are
+ * not to be had. Inside enter/leave. */
+int mtls_peer_path(mtls_peer_t *peer, const mtls_evidence_t *evidence, mtls_peer_path_t *path);
+void mtls_peer_path_done(mtls_peer_path_t *path);
 
 /* Whether the certificate may be one that mod_ssl would have refused in the handshake: this vhost
  * defers, or the one that made the handshake did (and the Host header then led here). */

@@ -12,6 +12,7 @@
 #include "httpd/config.h"
 #include "httpd/kept.h"
 #include "httpd/readable.h"
+#include "httpd/signals.h"
 #include "httpd/watched.h"
 #include "httpd/watcher.h"
 
@@ -21,6 +22,9 @@ APLOG_USE_MODULE(mtls_policy);
 #define TOLD_BAD 8
 
 apr_uint32_t mtls_reload_generation;
+
+static const apr_uint32_t nothing_shared;
+const apr_uint32_t *mtls_reload_shared = &nothing_shared;
 apr_time_t mtls_reload_due;
 
 /* Of each source, shared by all processes: a change is told once, and not by every child. */
@@ -36,6 +40,11 @@ static struct {
     apr_thread_mutex_t *lock; /* one look at a time in a process */
     server_rec *server;
 } reload;
+
+void mtls_reload_share(const apr_uint32_t *counter)
+{
+    mtls_reload_shared = counter ? counter : &nothing_shared;
+}
 
 /* ---- telling ---- */
 
@@ -286,9 +295,15 @@ int mtls_reload_monitor(apr_pool_t *p, server_rec *s)
     return DECLINED;
 }
 
+/* In a request of prefork, where SIGTERM is open: what a look has begun it ends. */
 void mtls_reload_look(void)
 {
+    sigset_t before;
+    int held = mtls_signals_hold(&before);
+
     look_at_all();
+    if (held)
+        mtls_signals_release(&before);
 }
 
 /* ---- start ---- */

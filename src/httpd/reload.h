@@ -17,9 +17,16 @@
  * number is judged again. */
 extern apr_uint32_t mtls_reload_generation;
 
+/* What grows for all processes at once, when an OCSP status is no longer what it was. */
+extern const apr_uint32_t *mtls_reload_shared;
+
+/* Let it be `counter`, in memory all processes share; NULL: there is nothing of the kind. */
+void mtls_reload_share(const apr_uint32_t *counter);
+
 static inline apr_uint32_t mtls_reload_now(void)
 {
-    return __atomic_load_n(&mtls_reload_generation, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&mtls_reload_generation, __ATOMIC_ACQUIRE) +
+           __atomic_load_n(mtls_reload_shared, __ATOMIC_ACQUIRE);
 }
 
 /* When a process without a thread for it is to look again; 0: never. */

@@ -3,6 +3,7 @@
 
 #include "httpd/rule_directives.h"
 
+#include "httpd/ocsp_directives.h"
 #include "httpd/site.h"
 #include "httpd/watched.h"
 #include "httpd/trust_directives.h"
@@ -137,12 +138,16 @@ static const char *add_member(cmd_parms *cmd, const ap_directive_t *d, mtls_poli
         return "MTLSTrust is set already in this policy; name all stores on one line";
     if (ap_cstr_casecmp(d->directive, "MTLSTrust") == 0)
         return mtls_trust_parse(cmd, d, d->args, &policy->trust);
+    if (ap_cstr_casecmp(d->directive, "MTLSOCSP") == 0 && policy->ocsp.level != MTLS_DEMAND_UNSET)
+        return "MTLSOCSP is set already in this policy";
+    if (ap_cstr_casecmp(d->directive, "MTLSOCSP") == 0)
+        return mtls_ocsp_demand_parse(cmd->pool, d->args, &policy->ocsp);
     if (ap_cstr_casecmp(d->directive, "MTLSRequire") != 0 &&
         ap_cstr_casecmp(d->directive, "<MTLSRequireAny") != 0 &&
         ap_cstr_casecmp(d->directive, "<MTLSRequireAll") != 0)
         return apr_psprintf(cmd->pool,
                             "%s is not allowed inside <MTLSPolicy>; allowed: MTLSTrust, "
-                            "MTLSRequire, <MTLSRequireAny>, <MTLSRequireAll>",
+                            "MTLSOCSP, MTLSRequire, <MTLSRequireAny>, <MTLSRequireAll>",
                             d->directive);
     if ((error = parse_member(cmd, d, 0, &rule)) == NULL)
         mtls_policy_add(policy, rule);
@@ -161,7 +166,7 @@ static const char *add_members(cmd_parms *cmd, mtls_policy_t *policy)
             return error;
         }
     }
-    if (policy->rules->nelts == 0 && !policy->trust)
+    if (policy->rules->nelts == 0 && !policy->trust && !mtls_policy_asks(&policy->ocsp))
         return apr_psprintf(cmd->pool, "<MTLSPolicy \"%s\"> is empty", policy->name);
     return NULL;
 }

@@ -24,6 +24,14 @@ typedef struct mtls_require_t {
     const struct mtls_merged_t *merged; /* the policy alone, once the name is resolved */
 } mtls_require_t;
 
+/* What is server-wide of asking responders. */
+typedef struct mtls_site_ocsp_t {
+    apr_array_header_t *allow; /* mtls_fetch_host_t: MTLSOCSPResponderAllow; NULL: not said */
+    const char *allow_where;
+    const char *proxy;     /* MTLSOCSPProxy; NULL */
+    const char *responses; /* MTLSOCSPResponses; NULL */
+} mtls_site_ocsp_t;
+
 typedef struct mtls_site_t {
     apr_pool_t *p;
     apr_hash_t *policies;         /* name -> mtls_named_policy_t * */
@@ -36,6 +44,8 @@ typedef struct mtls_site_t {
     apr_array_header_t *warnings; /* const char *: said when there is a log to say it in */
     const char *cache_where;      /* MTLSCache; NULL: the default */
     int defers;                   /* some server defers its handshake */
+    int asks_status;              /* some MTLSOCSP asks for statuses */
+    mtls_site_ocsp_t ocsp;
 } mtls_site_t;
 
 /* The site that is in force in this process. */

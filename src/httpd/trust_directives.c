@@ -3,6 +3,7 @@
 
 #include "httpd/trust_directives.h"
 
+#include "httpd/ocsp_directives.h"
 #include "httpd/reload.h"
 #include "httpd/site.h"
 #include "httpd/watched.h"
@@ -113,6 +114,25 @@ static const char *set_partial_chain(cmd_parms *cmd, mtls_trust_spec_t *spec, co
     return apr_psprintf(cmd->pool, "unknown value \"%s\"; allowed: On, Off", value);
 }
 
+static const char *set_responder(cmd_parms *cmd, mtls_trust_spec_t *spec, const char *value)
+{
+    if (!spec->responder) {
+        spec->responder = apr_pstrdup(cmd->pool, value);
+        spec->responder_where = spec->where;
+        return mtls_ocsp_check_url(cmd->pool, value);
+    }
+    spec->responder_overrides = ap_cstr_casecmp(value, "override") == 0;
+    return spec->responder_overrides
+               ? NULL
+               : apr_psprintf(cmd->pool, "unknown value \"%s\"; allowed there: override", value);
+}
+
+static const char *add_responder_certificate(cmd_parms *cmd, mtls_trust_spec_t *spec,
+                                             const char *value)
+{
+    return add_files(cmd, spec, MTLS_STORE_RESPONDER, value);
+}
+
 static const struct {
     const char *name;
     member_fn set;
@@ -126,6 +146,8 @@ static const struct {
     {"MTLSTrustDomain", add_domain, 0},
     {"MTLSVerifyDepth", set_depth, 1},
     {"MTLSPartialChain", set_partial_chain, 1},
+    {"MTLSOCSPResponder", set_responder, 2},
+    {"MTLSOCSPResponderCertificate", add_responder_certificate, 0},
 };
 
 /* The same directive stands before in the section. */
@@ -330,6 +352,58 @@ const char *mtls_set_trust(cmd_parms *cmd, void *dir, int argc, char *const argv
 }
 
 /* ---- servers ---- */
+
+/* What a server says of the responders for mod_ssl's CAs. */
+static mtls_trust_spec_t *responder_of(cmd_parms *cmd)
+{
+    mtls_server_t *server = mtls_server_of(cmd->server);
+
+    if (!server->responder) {
+        server->responder = make_spec(cmd, VHOST);
+        server->responder->only_responders = 1;
+        APR_ARRAY_PUSH(server->responder->domains, const char *) = NULL;
+    }
+    return server->responder;
+}
+
+const char *mtls_set_responder(cmd_parms *cmd, void *dir, const char *url, const char *override)
+{
+    mtls_trust_spec_t *spec = responder_of(cmd);
+    const char *error;
+
+    (void)dir;
+    if (spec->responder)
+        return apr_psprintf(cmd->pool, "MTLSOCSPResponder is set already at %s",
+                            spec->responder_where);
+    error = set_responder(cmd, spec, url);
+    spec->responder_where = mtls_where(cmd->pool, cmd->directive);
+    if (!error && override)
+        error = set_responder(cmd, spec, override);
+    return error ? apr_psprintf(cmd->pool, "MTLSOCSPResponder: %s", error) : NULL;
+}
+
+const char *mtls_set_responder_certificates(cmd_parms *cmd, void *dir, int argc, char *const argv[])
+{
+    mtls_trust_spec_t *spec = responder_of(cmd);
+    mtls_trust_handle_t *handle = apr_pcalloc(cmd->pool, sizeof(*handle));
+    mtls_parse_env_t env = mtls_watched_env(cmd, cmd->directive);
+    const char *error;
+    int i;
+
+    (void)dir;
+    if (mtls_server_of(cmd->server)->responders)
+        return "MTLSOCSPResponderCertificate is set already in this server; name all files on one "
+               "line";
+    for (i = 0; i < argc; i++)
+        add_responder_certificate(cmd, spec, argv[i]);
+    if (argc == 0)
+        return "MTLSOCSPResponderCertificate needs the name of a file";
+    handle->spec = spec;
+    if ((error = env.watch(&env, mtls_trust_store_load, spec, &handle->live)) != NULL)
+        return apr_psprintf(cmd->pool, "MTLSOCSPResponderCertificate: %s", error);
+    mtls_server_of(cmd->server)->responders = handle;
+    return NULL;
+}
 
 const char *mtls_set_trust_domain(cmd_parms *cmd, void *dir, const char *value)
 {

@@ -10,6 +10,9 @@
 
 const char *mtls_set_trust_store(cmd_parms *cmd, void *dir, const char *args);
 const char *mtls_set_trust(cmd_parms *cmd, void *dir, int argc, char *const argv[]);
+const char *mtls_set_responder(cmd_parms *cmd, void *dir, const char *url, const char *override);
+const char *mtls_set_responder_certificates(cmd_parms *cmd, void *dir, int argc,
+                                            char *const argv[]);
 const char *mtls_set_trust_domain(cmd_parms *cmd, void *dir, const char *value);
 const char *mtls_set_reload_interval(cmd_parms *cmd, void *dir, const char *value);
 

@@ -4,6 +4,7 @@
 #include "httpd/verdict.h"
 
 #include "httpd/expr.h"
+#include "httpd/ocsp.h"
 #include "httpd/peer.h"
 #include "httpd/reload.h"
 #include "identity/text.h"
@@ -139,7 +140,8 @@ static const apr_array_header_t *identity_env(apr_pool_t *p, mtls_peer_t *peer,
 {
     apr_array_header_t *env;
 
-    if (peer && peer->env && peer->env_chain == identity->evidence->chain)
+    if (peer && peer->env && peer->env_chain == identity->evidence->chain &&
+        peer->env_status == identity->evidence->status)
         return peer->env;
     p = peer ? peer->p : p;
     env = apr_array_make(p, 24, sizeof(mtls_variable_t));
@@ -147,6 +149,7 @@ static const apr_array_header_t *identity_env(apr_pool_t *p, mtls_peer_t *peer,
     if (peer) {
         peer->env = env;
         peer->env_chain = identity->evidence->chain;
+        peer->env_status = identity->evidence->status;
     }
     return env;
 }
@@ -251,14 +254,17 @@ static void gather(mtls_peer_t *peer, request_rec *r, const mtls_merged_t *merge
     }
 }
 
-static void judge_policies(const mtls_merged_t *merged, const mtls_judge_t *judge,
-                           mtls_slot_t *slot)
+/* For a status that only a report needs nobody waits. */
+static void judge_policies(const mtls_merged_t *merged, mtls_ocsp_round_t *round, mtls_slot_t *slot)
 {
+    mtls_judge_t judge = {.now = round->now, .status_of = mtls_ocsp_status, .baton = round};
     int i;
 
     slot->valid_until = MTLS_FOREVER;
     for (i = 0; i < merged->total; i++) {
-        mtls_policy_judge(merged->policies[i], &slot->evidences[i], judge, &slot->verdicts[i]);
+        round->may_wait = i < merged->decisive;
+        mtls_policy_judge(merged->policies[i], &slot->evidences[i], &judge, &slot->verdicts[i]);
+        slot->evidences[i].status = slot->verdicts[i].status;
         if (slot->verdicts[i].result.valid_until < slot->valid_until)
             slot->valid_until = slot->verdicts[i].result.valid_until;
     }
@@ -275,7 +281,8 @@ static mtls_judged_t *make_judged(apr_pool_t *p, apr_time_t now)
 static int same_evidence(const mtls_evidence_t *a, const mtls_evidence_t *b)
 {
     return a->facts == b->facts && a->chain == b->chain && a->chain_reason == b->chain_reason &&
-           a->chain_error == b->chain_error && a->chain_detail == b->chain_detail;
+           a->chain_error == b->chain_error && a->chain_detail == b->chain_detail &&
+           a->status == b->status;
 }
 
 static int same_decision(const mtls_decision_t *a, const mtls_decision_t *b)
@@ -304,16 +311,17 @@ static void complete(apr_pool_t *p, mtls_peer_t *peer, const mtls_merged_t *merg
 /* Judge all policies over the evidence in `judged`, which lives as long as the request. A slot
  * keeps the judgement it has where nothing has changed, so that asking again and again costs no
  * memory. */
-static void evaluate(apr_pool_t *p, mtls_peer_t *peer, request_rec *r, const mtls_merged_t *merged,
+static void evaluate(apr_pool_t *p, mtls_ocsp_round_t *round, const mtls_merged_t *merged,
                      mtls_judged_t *judged, mtls_slot_t *slot)
 {
     const mtls_judged_t *before = slot->judged;
-    mtls_judge_t judge = {judged->now, NULL, NULL};
+    request_rec *r = round->r;
     mtls_judged_t *kept;
 
-    if (peer)
-        gather(peer, r, merged, judged->now, slot->evidences);
-    judge_policies(merged, &judge, slot);
+    round->now = judged->now;
+    if (round->peer)
+        gather(round->peer, r, merged, judged->now, slot->evidences);
+    judge_policies(merged, round, slot);
     if (!merged->decided_per_request) {
         /* Nothing of this lives on with the slot but pointers into the configuration. */
         decide(r->pool, merged, static_results(r->pool, merged, slot->verdicts), &judged->decision);
@@ -323,7 +331,7 @@ static void evaluate(apr_pool_t *p, mtls_peer_t *peer, request_rec *r, const mtl
         same_decision(&before->decision, &judged->decision))
         return;
     kept = apr_pmemdup(p, judged, sizeof(*judged));
-    complete(p, peer, merged, before, kept);
+    complete(p, round->peer, merged, before, kept);
     slot->judged = kept;
 }
 
@@ -358,8 +366,10 @@ static mtls_slot_t *slot_of(mtls_peer_t *peer, const mtls_merged_t *merged)
 }
 
 /* Everything anew. */
-static const mtls_slot_t *renew(mtls_peer_t *peer, request_rec *r, const mtls_merged_t *merged)
+static const mtls_slot_t *renew(mtls_ocsp_round_t *round, const mtls_merged_t *merged)
 {
+    mtls_peer_t *peer = round->peer;
+    request_rec *r = round->r;
     int kept = merged->ordinal != MTLS_UNSET && peer->kept_exports < MTLS_MAX_KEPT_EXPORTS;
     apr_pool_t *p = kept ? peer->p : r->pool;
     mtls_slot_t *slot = kept ? slot_of(peer, merged) : make_slot(p, merged);
@@ -369,7 +379,7 @@ static const mtls_slot_t *renew(mtls_peer_t *peer, request_rec *r, const mtls_me
     slot->valid_until = 0;
     slot->vhost = mtls_server_of(r->server)->vhost;
     slot->generation = mtls_reload_now(); /* before anything is looked at */
-    evaluate(p, peer, r, merged, judged, slot);
+    evaluate(p, round, merged, judged, slot);
     if (kept && slot->judged->exports && slot->judged->exports != before)
         peer->kept_exports += slot->judged->exports->bytes;
     return slot;
@@ -383,7 +393,7 @@ static int is_ahead(const request_rec *r, apr_time_t moment)
            apr_time_now() < moment;
 }
 
-/* One look, one comparison of times. Under the peer's lock. */
+/* One look, one comparison of times. NULL: nothing that still holds. Under the peer's lock. */
 static const mtls_slot_t *remembered(mtls_peer_t *peer, request_rec *r, const mtls_merged_t *merged)
 {
     mtls_slot_t *slot = NULL;
@@ -393,7 +403,15 @@ static const mtls_slot_t *remembered(mtls_peer_t *peer, request_rec *r, const mt
     if (slot && slot->vhost == mtls_server_of(r->server)->vhost &&
         slot->generation == mtls_reload_now() && is_ahead(r, slot->valid_until))
         return slot;
-    return renew(peer, r, merged);
+    return NULL;
+}
+
+/* The same, or everything anew: what another stream has found out meanwhile will do. */
+static const mtls_slot_t *look_up(mtls_ocsp_round_t *round, const mtls_merged_t *merged)
+{
+    const mtls_slot_t *slot = remembered(round->peer, round->r, merged);
+
+    return slot ? slot : renew(round, merged);
 }
 
 /* Where the policy that decided believes another store than the one remembered, the identity is as
@@ -419,7 +437,8 @@ static const mtls_judged_t *finish(request_rec *r, const mtls_merged_t *merged,
 
     for (i = 0; i < merged->total; i++) {
         mtls_expr_baton_t baton = {r, &slot->evidences[i]};
-        mtls_judge_t judge = {apr_time_now(), mtls_expr_eval_rule, &baton};
+        mtls_judge_t judge = {
+            .now = apr_time_now(), .eval_expr = mtls_expr_eval_rule, .baton = &baton};
         mtls_policy_finish(merged->policies[i], &slot->evidences[i], &judge, &slot->verdicts[i],
                            &results[i]);
     }
@@ -435,38 +454,58 @@ static const mtls_judged_t *finish(request_rec *r, const mtls_merged_t *merged,
 static const mtls_judged_t *judge_nobody(request_rec *r, const mtls_merged_t *merged)
 {
     mtls_slot_t *slot = make_slot(r->pool, merged);
+    mtls_ocsp_round_t round = {.r = r};
 
-    evaluate(r->pool, NULL, r, merged, make_judged(r->pool, apr_time_now()), slot);
+    evaluate(r->pool, &round, merged, make_judged(r->pool, apr_time_now()), slot);
     return merged->decided_per_request ? finish(r, merged, slot, slot->judged) : slot->judged;
 }
 
-static const mtls_judged_t *judge_per_request(mtls_peer_t *peer, request_rec *r,
-                                              const mtls_merged_t *merged)
+/* What the connection knows, or finds out now, copied into `copy` where a request has its say
+ * (NULL: it has none). */
+static const mtls_judged_t *judge_once(mtls_ocsp_round_t *round, const mtls_merged_t *merged,
+                                       mtls_slot_t *copy)
 {
-    mtls_slot_t *copy = make_slot(r->pool, merged);
+    apr_size_t n = (apr_size_t)merged->total;
     const mtls_judged_t *judged;
     const mtls_slot_t *slot;
 
-    mtls_peer_enter(peer, r);
-    slot = remembered(peer, r, merged);
+    mtls_peer_enter(round->peer, round->r);
+    slot = look_up(round, merged);
     judged = slot->judged;
-    memcpy(copy->verdicts, slot->verdicts, sizeof(*copy->verdicts) * (apr_size_t)merged->total);
-    memcpy(copy->evidences, slot->evidences, sizeof(*copy->evidences) * (apr_size_t)merged->total);
-    mtls_peer_leave(peer, r);
-    return finish(r, merged, copy, judged);
+    if (copy) {
+        memcpy(copy->verdicts, slot->verdicts, sizeof(*copy->verdicts) * n);
+        memcpy(copy->evidences, slot->evidences, sizeof(*copy->evidences) * n);
+    }
+    mtls_peer_leave(round->peer, round->r);
+    return judged;
+}
+
+/* A status that nobody has yet may be worth waiting for, and then all is judged once more. */
+static const mtls_judged_t *judge_anew(mtls_peer_t *peer, request_rec *r,
+                                       const mtls_merged_t *merged)
+{
+    mtls_slot_t *copy = merged->decided_per_request ? make_slot(r->pool, merged) : NULL;
+    mtls_ocsp_round_t round = {.r = r, .peer = peer};
+    const mtls_judged_t *judged = judge_once(&round, merged, copy);
+
+    if (mtls_ocsp_wait(&round))
+        judged = judge_once(&round, merged, copy);
+    return copy ? finish(r, merged, copy, judged) : judged;
 }
 
 const mtls_judged_t *mtls_verdict_judge(request_rec *r, const mtls_merged_t *merged)
 {
     mtls_peer_t *peer = mtls_peer_of(r);
     const mtls_judged_t *judged;
+    const mtls_slot_t *slot;
 
     if (!peer)
         return judge_nobody(r, merged);
     if (merged->decided_per_request)
-        return judge_per_request(peer, r, merged);
+        return judge_anew(peer, r, merged);
     mtls_peer_enter(peer, r);
-    judged = remembered(peer, r, merged)->judged;
+    slot = remembered(peer, r, merged);
+    judged = slot ? slot->judged : NULL;
     mtls_peer_leave(peer, r);
-    return judged;
+    return judged ? judged : judge_anew(peer, r, merged);
 }

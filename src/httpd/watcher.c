@@ -3,12 +3,13 @@
 
 #include "httpd/watcher.h"
 
-#include <signal.h>
 #include <unistd.h>
 
 #include <apr_thread_cond.h>
 #include <apr_thread_mutex.h>
 #include <apr_thread_proc.h>
+
+#include "httpd/signals.h"
 
 typedef struct watcher_t {
     pid_t pid;
@@ -56,14 +57,16 @@ static apr_status_t stop(void *watcher_)
 /* Signals are for the MPM's own threads: prefork leaves a child from inside a handler. */
 static apr_status_t start_without_signals(watcher_t *w, apr_pool_t *p)
 {
-    sigset_t all, before;
+    sigset_t before;
     apr_status_t rv;
 
-    sigfillset(&all);
-    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
+    if (!mtls_signals_hold(&before))
         return APR_EGENERAL;
     rv = apr_thread_create(&w->thread, NULL, run, w, p);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    /* Before anything in the pool ends, also in pools below it; and before a signal can end it. */
+    if (rv == APR_SUCCESS)
+        apr_pool_pre_cleanup_register(p, w, stop);
+    mtls_signals_release(&before);
     return rv;
 }
 
@@ -79,7 +82,5 @@ apr_status_t mtls_watcher_start(apr_pool_t *p, apr_interval_time_t interval, voi
         (rv = apr_thread_cond_create(&w->wake, p)) != APR_SUCCESS ||
         (rv = start_without_signals(w, p)) != APR_SUCCESS)
         return rv;
-    /* Before anything in the pool ends, also in pools below it. */
-    apr_pool_pre_cleanup_register(p, w, stop);
     return APR_SUCCESS;
 }

@@ -16,6 +16,7 @@ static const struct {
     {"not_after", MTLS_FIELD_NOT_AFTER},
     {"cert", MTLS_FIELD_CERT},
     {"cert.pem", MTLS_FIELD_CERT_PEM},
+    {"ocsp", MTLS_FIELD_OCSP},
     {"verdict", MTLS_FIELD_VERDICT},
     {"reason", MTLS_FIELD_REASON},
     {"policy", MTLS_FIELD_POLICY},
@@ -36,7 +37,7 @@ const char *mtls_field_parse(apr_pool_t *p, const char *name, mtls_field_t *fiel
     if ((error = mtls_attribute_parse(p, name, mtls_oid_of_name, &field->attribute)) != NULL) {
         return apr_pstrcat(p, error,
                            ", and verdict, reason, policy, not_before, not_after, cert, "
-                           "cert.pem",
+                           "cert.pem, ocsp",
                            NULL);
     }
     if (field->attribute.kind == MTLS_KIND_EXPR)
@@ -64,6 +65,8 @@ int mtls_field_count(const mtls_field_t *field, const mtls_identity_t *identity)
     if (field->kind == MTLS_FIELD_ATTRIBUTE)
         return identity->evidence ? mtls_attribute_text_count(&field->attribute, identity->evidence)
                                   : 0;
+    if (field->kind == MTLS_FIELD_OCSP)
+        return identity->evidence && mtls_field_status(identity->evidence) ? 1 : 0;
     return 1;
 }
 
@@ -81,6 +84,13 @@ static const char *attribute_value(apr_pool_t *p, const mtls_attribute_t *attrib
                                                   : mtls_text_encode(p, raw, joined);
     }
     return n > 0 ? apr_array_pstrcat(p, parts, ',') : NULL;
+}
+
+const char *mtls_field_status(const mtls_evidence_t *evidence)
+{
+    if (evidence->chain && evidence->chain->exempt)
+        return mtls_status_token(MTLS_STATUS_EXEMPT);
+    return mtls_status_token(evidence->status);
 }
 
 static const char *certificate_value(apr_pool_t *p, const mtls_field_t *field,
@@ -101,6 +111,8 @@ static const char *certificate_value(apr_pool_t *p, const mtls_field_t *field,
     case MTLS_FIELD_CERT_PEM:
         pem = mtls_text_pem(p, facts->der);
         return encoding == MTLS_RAW ? pem : mtls_text_encode(p, mtls_span_of(pem), 0);
+    case MTLS_FIELD_OCSP:
+        return mtls_field_status(identity->evidence);
     default:
         return NULL;
     }

@@ -16,6 +16,7 @@ typedef enum mtls_field_kind_t {
     MTLS_FIELD_NOT_AFTER,
     MTLS_FIELD_CERT,
     MTLS_FIELD_CERT_PEM,
+    MTLS_FIELD_OCSP,
     MTLS_FIELD_VERDICT,
     MTLS_FIELD_REASON,
     MTLS_FIELD_POLICY
@@ -49,6 +50,9 @@ int mtls_field_depends_on_request(const mtls_field_t *field);
 /* The value, several joined by a comma; NULL when the identity has none. In `p`. */
 const char *mtls_field_value(apr_pool_t *p, const mtls_field_t *field,
                              const mtls_identity_t *identity, mtls_encoding_t encoding);
+
+/* What OCSP said of the identity ("good", "exempt", ...); NULL where nobody asked. */
+const char *mtls_field_status(const mtls_evidence_t *evidence);
 
 /* How many values the field has. */
 int mtls_field_count(const mtls_field_t *field, const mtls_identity_t *identity);

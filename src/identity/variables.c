@@ -106,7 +106,6 @@ void mtls_identity_variables(apr_pool_t *p, const mtls_identity_t *identity,
     push_single(p, identity, out);
     push_subject(p, identity, out);
     push_numbered(p, identity, out);
-    if (identity->evidence->chain && identity->evidence->chain->exempt)
-        mtls_variable_push(out, "MTLS_OCSP", "exempt");
+    mtls_variable_push(out, "MTLS_OCSP", mtls_field_status(identity->evidence));
     mtls_variable_push(out, "MTLS_CERT", mtls_text_pem(p, identity->evidence->facts->der));
 }

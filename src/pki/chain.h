@@ -24,6 +24,7 @@ typedef struct mtls_trust_store_t {
     const struct apr_hash_t *allowed;      /* SHA-256 of certificates allowed as they are; NULL */
     const apr_array_header_t *crl_moments; /* apr_time_t: when a CRL begins or ends; NULL */
     STACK_OF(X509_CRL) * special;          /* its deltas and indirect CRLs; NULL: none */
+    STACK_OF(X509) * responders;           /* OCSP responders trusted as they are; NULL: none */
     STACK_OF(X509_CRL) * crls;             /* all its CRLs; NULL: they are not ours to look at */
     const struct apr_hash_t *signers;      /* X509_CRL * -> the X509 * whose key has signed it */
     int depth;

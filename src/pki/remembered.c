@@ -20,22 +20,29 @@
 #define KEEP_FOR     apr_time_from_sec(24 * 3600)
 #define RENEW_AFTER  apr_time_from_sec(12 * 3600)
 
-static const char *leaf_key(apr_pool_t *p, const unsigned char *sha256)
+static mtls_span_t bytes(const unsigned char *data, apr_size_t len)
 {
-    return apr_pstrcat(p, "mtls:leaf:", mtls_value_hex(p, sha256, MTLS_DIGEST_BYTES), NULL);
+    return mtls_span((const char *)data, len);
 }
 
-static const char *place_key(apr_pool_t *p, const unsigned char *anchor, const unsigned char *leaf)
+static mtls_span_t leaf_key(apr_pool_t *p, const unsigned char *sha256)
+{
+    return mtls_span_of(
+        apr_pstrcat(p, "mtls:leaf:", mtls_value_hex(p, sha256, MTLS_DIGEST_BYTES), NULL));
+}
+
+static mtls_span_t place_key(apr_pool_t *p, const unsigned char *anchor, const unsigned char *leaf)
 {
     unsigned int place = ((unsigned int)leaf[0] << 8 | leaf[1]) % MTLS_REMEMBERED_PER_ANCHOR;
 
-    return apr_psprintf(p, "mtls:place:%s:%u", mtls_value_hex(p, anchor, MTLS_DIGEST_BYTES), place);
+    return mtls_span_of(
+        apr_psprintf(p, "mtls:place:%s:%u", mtls_value_hex(p, anchor, MTLS_DIGEST_BYTES), place));
 }
 
-static void take_place(const mtls_store_t *store, apr_pool_t *p, const unsigned char *anchor,
-                       const unsigned char *leaf, apr_time_t expires)
+static int take_place(const mtls_store_t *store, apr_pool_t *p, const unsigned char *anchor,
+                      const unsigned char *leaf, apr_time_t expires)
 {
-    const char *key = place_key(p, anchor, leaf);
+    mtls_span_t key = place_key(p, anchor, leaf);
     unsigned char holder[MTLS_DIGEST_BYTES];
     unsigned int len = sizeof(holder);
 
@@ -43,7 +50,7 @@ static void take_place(const mtls_store_t *store, apr_pool_t *p, const unsigned 
         if (memcmp(holder, leaf, sizeof(holder)) != 0)
             store->remove(store->baton, leaf_key(p, holder));
     }
-    store->put(store->baton, key, leaf, MTLS_DIGEST_BYTES, expires);
+    return store->put(store->baton, key, bytes(leaf, MTLS_DIGEST_BYTES), expires);
 }
 
 /* Append one certificate; 0 when the record would become too large. */
@@ -74,7 +81,7 @@ static void write_header(unsigned char *record, apr_time_t now)
 }
 
 /* Whether the cache holds the same certificates, written not long ago. */
-static int is_fresh(const mtls_store_t *store, apr_pool_t *p, const char *key,
+static int is_fresh(const mtls_store_t *store, apr_pool_t *p, mtls_span_t key,
                     const unsigned char *record, unsigned int used, apr_time_t now)
 {
     unsigned char *old = apr_palloc(p, MTLS_MAX_REMEMBERED_BYTES);
@@ -107,7 +114,7 @@ void mtls_remember(const mtls_store_t *store, apr_pool_t *p, const unsigned char
 {
     unsigned char *record = apr_palloc(p, MTLS_MAX_REMEMBERED_BYTES);
     unsigned int used = HEADER_BYTES;
-    const char *key;
+    mtls_span_t key;
     X509 *x;
     int i, kept = 0;
 
@@ -123,8 +130,9 @@ void mtls_remember(const mtls_store_t *store, apr_pool_t *p, const unsigned char
     key = leaf_key(p, leaf_sha256);
     if (is_fresh(store, p, key, record, used, now))
         return;
-    take_place(store, p, chain->links[chain->n - 1].sha256, leaf_sha256, now + KEEP_FOR);
-    store->put(store->baton, key, record, used, now + KEEP_FOR);
+    /* Without its place the record would not count towards the anchor's quota. */
+    if (take_place(store, p, chain->links[chain->n - 1].sha256, leaf_sha256, now + KEEP_FOR))
+        (void)store->put(store->baton, key, bytes(record, used), now + KEEP_FOR);
 }
 
 static X509 *read_certificate(const unsigned char **at, const unsigned char *end)

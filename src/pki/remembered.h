@@ -11,17 +11,8 @@
 
 #include <openssl/x509.h>
 
+#include "pki/store.h"
 #include "policy/facts.h"
-
-/* A cache shared by all children. Every function may be called by any thread. */
-typedef struct mtls_store_t {
-    void *baton;
-    /* Fill `data` with at most *len bytes; *len gets how many there are. 0: no such entry. */
-    int (*get)(void *baton, const char *key, unsigned char *data, unsigned int *len);
-    void (*put)(void *baton, const char *key, const unsigned char *data, unsigned int len,
-                apr_time_t expires);
-    void (*remove)(void *baton, const char *key);
-} mtls_store_t;
 
 /* Remember those of the leaf's verified chain that the client sent, when there are any. */
 void mtls_remember(const mtls_store_t *store, apr_pool_t *p, const unsigned char *leaf_sha256,

@@ -47,7 +47,8 @@ typedef struct loading_t {
 const char *mtls_store_directive(mtls_store_part_t part)
 {
     static const char *const names[MTLS_STORE_PARTS] = {"MTLSAnchor", "MTLSIntermediate",
-                                                        "MTLSAllowCertificate", "MTLSCRL"};
+                                                        "MTLSAllowCertificate",
+                                                        "MTLSOCSPResponderCertificate", "MTLSCRL"};
 
     return names[part];
 }
@@ -231,6 +232,18 @@ static const char *check_crl(loading_t *l, const char *path, X509_CRL *crl)
     return NULL;
 }
 
+static const char *check_certificate(loading_t *l, X509 *x, mtls_store_part_t part)
+{
+    switch (part) {
+    case MTLS_STORE_ALLOWED:
+        return check_allowed(l, x);
+    case MTLS_STORE_RESPONDER: /* what it has signed says what it is good for */
+        return X509_get0_pubkey(x) ? NULL : "holds a certificate whose key cannot be read";
+    default:
+        return check_ca(l, x, part);
+    }
+}
+
 static const char *check_piece(loading_t *l, const piece_t *piece)
 {
     const char *error = NULL;
@@ -238,8 +251,7 @@ static const char *check_piece(loading_t *l, const piece_t *piece)
 
     for (i = 0; i < sk_X509_num(piece->certificates) && !error; i++) {
         X509 *x = sk_X509_value(piece->certificates, i);
-        error =
-            piece->part == MTLS_STORE_ALLOWED ? check_allowed(l, x) : check_ca(l, x, piece->part);
+        error = check_certificate(l, x, piece->part);
     }
     for (i = 0; i < sk_X509_CRL_num(piece->crls) && !error; i++)
         error = check_crl(l, piece->path, sk_X509_CRL_value(piece->crls, i));
@@ -292,6 +304,8 @@ static int add_certificate(loading_t *l, mtls_store_part_t part, X509 *x)
         apr_hash_set((apr_hash_t *)made->store.allowed, sha256, MTLS_DIGEST_BYTES, "");
         return 1;
     }
+    if (part == MTLS_STORE_RESPONDER)
+        return sk_X509_push(made->store.responders, x) > 0;
     if (is_anchor(l, part, x)) {
         made->anchors++;
         return X509_STORE_add_cert(made->store.certificates, x) == 1 &&
@@ -548,6 +562,7 @@ static apr_status_t free_data(void *data_)
     X509_STORE_free(data->store.certificates);
     sk_X509_free(data->store.helpers); /* the pieces' */
     sk_X509_free(data->cas);
+    sk_X509_free(data->store.responders);
     sk_X509_CRL_free(data->store.special);
     sk_X509_CRL_free(data->store.crls);
     return APR_SUCCESS;
@@ -583,12 +598,14 @@ static store_data_t *make_data(apr_pool_t *p, const mtls_trust_spec_t *spec)
     store->certificates = X509_STORE_new();
     store->helpers = sk_X509_new_null();
     data->cas = sk_X509_new_null();
+    store->responders = sk_X509_new_null();
     store->special = sk_X509_CRL_new_null();
     store->crls = sk_X509_CRL_new_null();
     store->signers = apr_hash_make(p);
     apr_pool_cleanup_register(p, data, free_data, apr_pool_cleanup_null);
-    if (!store->cache || !store->certificates || !store->helpers || !data->cas || !store->special ||
-        !store->crls || X509_STORE_set_flags(store->certificates, flags_of(spec)) != 1)
+    if (!store->cache || !store->certificates || !store->helpers || !data->cas ||
+        !store->responders || !store->special || !store->crls ||
+        X509_STORE_set_flags(store->certificates, flags_of(spec)) != 1)
         return NULL;
     return data;
 }
@@ -597,7 +614,8 @@ static const char *check_data(const loading_t *l)
 {
     const store_data_t *made = l->made;
 
-    if (made->anchors || apr_hash_count((apr_hash_t *)made->store.allowed))
+    if (made->anchors || apr_hash_count((apr_hash_t *)made->store.allowed) ||
+        l->spec->only_responders)
         return NULL;
     if (sk_X509_num(made->cas) > 0)
         return "no trust anchor: every CA given is an intermediate; add the root that issued it, "

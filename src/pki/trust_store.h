@@ -14,6 +14,7 @@ typedef enum mtls_store_part_t {
     MTLS_STORE_ANCHOR = 0,
     MTLS_STORE_INTERMEDIATE,
     MTLS_STORE_ALLOWED,
+    MTLS_STORE_RESPONDER, /* certificates of OCSP responders that are trusted as they are */
     MTLS_STORE_CRL,
     MTLS_STORE_PARTS
 } mtls_store_part_t;
@@ -35,12 +36,18 @@ typedef struct mtls_trust_spec_t {
     int partial_chain;
     mtls_crl_check_t crl_check;
     int crl_missing_ok;
+    const char *responder; /* URL of its OCSP responder; NULL: the certificates name theirs */
+    const char *responder_where;
+    int responder_overrides; /* it is asked whatever the certificates name */
+    int only_responders;     /* of a virtual host: the CAs are mod_ssl's */
 } mtls_trust_spec_t;
 
 /* A store and the version of it in force (mtls_trust_store_t). */
 typedef struct mtls_trust_handle_t {
     const mtls_trust_spec_t *spec;
     mtls_live_t *live;
+    mtls_live_t
+        *responders; /* a store with the responders' certificates; NULL: they are in `live` */
 } mtls_trust_handle_t;
 
 /* The stores a policy believes, in order: the first that verifies a certificate counts. NULL among

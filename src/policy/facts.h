@@ -11,6 +11,7 @@
 
 #include "policy/reason.h"
 #include "policy/span.h"
+#include "policy/status.h"
 
 #define MTLS_DIGEST_BYTES 32 /* SHA-256 */
 
@@ -91,6 +92,8 @@ typedef struct mtls_chain_t {
     int exempt; /* the store allows exactly this certificate; n is 0 */
 } mtls_chain_t;
 
+struct mtls_trust_handle_t;
+
 /* Everything a policy is judged by. Zeroed memory is the evidence of nobody. */
 typedef struct mtls_evidence_t {
     int tls;                   /* a finished TLS handshake, of which we hold the state */
@@ -101,6 +104,8 @@ typedef struct mtls_evidence_t {
     const char *chain_detail;  /* static text for the log; NULL: none */
     int chain_error;           /* OpenSSL's of the chain; 0: it is good, or none was presented */
     apr_time_t valid_until;    /* until when chain_reason holds */
+    const struct mtls_trust_handle_t *store; /* whose chain it is, for the layers above; or NULL */
+    mtls_status_t status;                    /* what the policy that was judged by this was told */
 } mtls_evidence_t;
 
 #endif

@@ -45,6 +45,75 @@
 /* Names of CAs a certificate request can carry are counted in two bytes (RFC 8446 4.2.4). */
 #define MTLS_MAX_ADVERTISED_BYTES 60000
 
+/* OCSP responses. A usual one has 500 bytes, or 2 KB with its signer's certificate. */
+#define MTLS_MAX_OCSP_BYTES        (64 * 1024)
+#define MTLS_MAX_OCSP_STATEMENTS   64
+#define MTLS_MAX_OCSP_CERTIFICATES 8
+#define MTLS_MAX_OCSP_URLS         4 /* of one certificate */
+#define MTLS_MAX_OCSP_URL_BYTES    2048
+/* How far the clocks of responders may be off, whatever the configuration (microseconds). */
+#define MTLS_MAX_OCSP_SKEW (3600 * APR_INT64_C(1000000))
+
+/* Header fields of an answer over HTTP: some hundred bytes, behind a large CDN a few KB. */
+#define MTLS_MAX_OCSP_HEADER_BYTES (16 * 1024)
+/* Connections to one host at a time: no responder takes that for an attack, and one that takes
+ * 50 ms still gives 320 answers a second. */
+#define MTLS_OCSP_HOST_CONNECTIONS 16
+/* MTLSOCSPResponses. A file costs its bytes, some 500 more, and a stat() at each look. */
+#define MTLS_MAX_FOLDER_FILES 100000
+#define MTLS_MAX_FOLDER_BYTES (512u * 1024 * 1024)
+/* Of those that speak of one certificate so many count, the latest ones: whoever never removes old
+ * files shall not have all of them proved again and again. */
+#define MTLS_MAX_FOLDER_RESPONSES 64
+/* Responses a process remembers the proof of; some 100 bytes each. */
+#define MTLS_OCSP_PROOFS 4096
+
+/* The process that fetches statuses remembers so many certificates, with the answers to the latest
+ * questions and with failures: some 400 bytes each, and the responses, which are bounded together.
+ */
+#define MTLS_MAX_OCSP_JOBS             4096
+#define MTLS_MAX_OCSP_REMEMBERED_BYTES (16 * 1024 * 1024)
+/* Certificates that wait for an exchange with their responder: at 16 exchanges of 50 ms each the
+ * last one waits three seconds, longer than any request. An ask has some 3 KB. Of them so many for
+ * which no request waits: renewals must not keep those out. */
+#define MTLS_MAX_OCSP_QUEUED 1024
+#define MTLS_MAX_OCSP_BEHIND (MTLS_MAX_OCSP_QUEUED / 2)
+/* Exchanges at a time. So many for the certificates of one issuer, while others wait and at most:
+ * one responder that hangs must not stop the others' exchanges. */
+#define MTLS_MAX_OCSP_FETCHES       16
+#define MTLS_OCSP_FETCHES_OF_ONE    12
+#define MTLS_OCSP_FETCHES_WITH_MORE (MTLS_MAX_OCSP_FETCHES / 2)
+/* Requests that wait for an answer, in the whole server: more than its workers usually are. */
+#define MTLS_MAX_OCSP_WAITERS 1024
+/* URLs of responders of which is remembered what they understand and whether they answer. */
+#define MTLS_MAX_OCSP_RESPONDERS 1024
+/* Files of proven revocations: some 20 MB of a disk. */
+#define MTLS_MAX_OCSP_REVOCATIONS 10000
+/* Responses a process remembers the proof of; some 100 bytes each. */
+#define MTLS_OCSP_PROOFS 4096
+
+/* The process that fetches statuses remembers so many certificates, with the answers to the latest
+ * questions and with failures: some 400 bytes each, and the responses, which are bounded together.
+ */
+#define MTLS_MAX_OCSP_JOBS             4096
+#define MTLS_MAX_OCSP_REMEMBERED_BYTES (16 * 1024 * 1024)
+/* Certificates that wait for an exchange with their responder: at 16 exchanges of 50 ms each the
+ * last one waits three seconds, longer than any request. An ask has some 3 KB. Of them so many for
+ * which no request waits: renewals must not keep those out. */
+#define MTLS_MAX_OCSP_QUEUED 1024
+#define MTLS_MAX_OCSP_BEHIND (MTLS_MAX_OCSP_QUEUED / 2)
+/* Exchanges at a time. So many for the certificates of one issuer, while others wait and at most:
+ * one responder that hangs must not stop the others' exchanges. */
+#define MTLS_MAX_OCSP_FETCHES       16
+#define MTLS_OCSP_FETCHES_OF_ONE    12
+#define MTLS_OCSP_FETCHES_WITH_MORE (MTLS_MAX_OCSP_FETCHES / 2)
+/* Requests that wait for an answer, in the whole server: more than its workers usually are. */
+#define MTLS_MAX_OCSP_WAITERS 1024
+/* URLs of responders of which is remembered what they understand and whether they answer. */
+#define MTLS_MAX_OCSP_RESPONDERS 1024
+/* Files of proven revocations: some 20 MB of a disk. */
+#define MTLS_MAX_OCSP_REVOCATIONS 10000
+
 /* Rules. */
 #define MTLS_MAX_RULE_DEPTH    8
 #define MTLS_MAX_RULE_BYTES    (64 * 1024)

@@ -39,6 +39,43 @@ static mtls_reason_t judge_certificate(const mtls_evidence_t *evidence)
     return evidence->chain ? MTLS_OK : MTLS_INTERNAL_ERROR;
 }
 
+/* Step 5, the status. */
+static mtls_reason_t judge_status(const mtls_ocsp_demand_t *demand, mtls_status_t status)
+{
+    mtls_reason_t reason = MTLS_OCSP_UNAVAILABLE;
+
+    switch (status) {
+    case MTLS_STATUS_GOOD:
+    case MTLS_STATUS_EXEMPT:
+        return MTLS_OK;
+    case MTLS_STATUS_REVOKED:
+        return MTLS_OCSP_REVOKED;
+    case MTLS_STATUS_UNKNOWN:
+        reason = MTLS_OCSP_UNKNOWN;
+        break;
+    case MTLS_STATUS_NO_RESPONDER:
+        reason = MTLS_OCSP_NO_RESPONDER;
+        break;
+    default:
+        break;
+    }
+    return demand->level == MTLS_DEMAND_PREFER ? MTLS_OK : reason;
+}
+
+static void ask_status(const mtls_policy_t *policy, const mtls_evidence_t *evidence,
+                       const mtls_judge_t *judge, mtls_verdict_t *verdict)
+{
+    mtls_result_t *result = &verdict->result;
+    apr_time_t until = judge->now;
+
+    verdict->status = MTLS_STATUS_UNAVAILABLE;
+    if (judge->status_of)
+        verdict->status = judge->status_of(judge->baton, evidence, policy->ocsp.chain, &until);
+    if (until < result->valid_until)
+        result->valid_until = until;
+    result->reason = judge_status(&policy->ocsp, verdict->status);
+}
+
 void mtls_policy_judge(const mtls_policy_t *policy, const mtls_evidence_t *evidence,
                        const mtls_judge_t *judge, mtls_verdict_t *verdict)
 {
@@ -51,6 +88,7 @@ void mtls_policy_judge(const mtls_policy_t *policy, const mtls_evidence_t *evide
     result->valid_until = evidence->valid_until;
     result->reason = judge_certificate(evidence);
     verdict->failed_at = 0;
+    verdict->status = MTLS_STATUS_NOT_ASKED;
     if (result->reason != MTLS_OK)
         return;
     for (i = 0; i < policy->rules->nelts && result->reason == MTLS_OK; i++) {
@@ -58,6 +96,8 @@ void mtls_policy_judge(const mtls_policy_t *policy, const mtls_evidence_t *evide
             mtls_rule_test(rule_at(policy, i), evidence, judge, result);
     }
     verdict->failed_at = result->reason == MTLS_OK ? policy->rules->nelts : i - 1;
+    if (result->reason == MTLS_OK && mtls_policy_asks(&policy->ocsp))
+        ask_status(policy, evidence, judge, verdict);
 }
 
 void mtls_policy_finish(const mtls_policy_t *policy, const mtls_evidence_t *evidence,

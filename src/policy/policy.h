@@ -10,11 +10,31 @@
 
 struct mtls_trust_t;
 
+/* How much a policy asks of the OCSP status (MTLSOCSP). */
+typedef enum mtls_demand_t {
+    MTLS_DEMAND_UNSET = 0, /* not said: nothing is asked */
+    MTLS_DEMAND_OFF,
+    MTLS_DEMAND_PREFER, /* only a proven revocation refuses */
+    MTLS_DEMAND_REQUIRE /* only a proven good status allows */
+} mtls_demand_t;
+
+typedef struct mtls_ocsp_demand_t {
+    mtls_demand_t level;
+    int chain; /* of every certificate below the anchor, not the leaf's alone */
+} mtls_ocsp_demand_t;
+
+/* Whether any status is asked for; a level outside the table asks. */
+static inline int mtls_policy_asks(const mtls_ocsp_demand_t *demand)
+{
+    return demand->level != MTLS_DEMAND_UNSET && demand->level != MTLS_DEMAND_OFF;
+}
+
 typedef struct mtls_policy_t {
     const char *name;                 /* NULL: what sections say directly */
     const struct mtls_trust_t *trust; /* whose anchors count, for the layers above; NULL: the
                                          virtual host's */
     apr_array_header_t *rules;        /* const mtls_rule_t *, in the order of configuration */
+    mtls_ocsp_demand_t ocsp;
     int depends_on_request;
 } mtls_policy_t;
 
@@ -22,7 +42,8 @@ typedef struct mtls_policy_t {
  * is a refusal. */
 typedef struct mtls_verdict_t {
     mtls_result_t result;
-    int failed_at; /* index of the rule that refused, or the number of rules */
+    int failed_at;        /* index of the rule that refused, or the number of rules */
+    mtls_status_t status; /* MTLS_STATUS_NOT_ASKED unless everything before the status held */
 } mtls_verdict_t;
 
 mtls_policy_t *mtls_policy_make(apr_pool_t *p, const char *name);

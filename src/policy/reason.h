@@ -50,6 +50,10 @@ typedef enum mtls_outcome_t {
     X(NONE_MATCHED, "none_matched", DENY, 0)                                                       \
     X(EXPR_FALSE, "expr_false", DENY, 0)                                                           \
     X(MATCH_LIMIT, "match_limit", DENY, 0)                                                         \
+    X(OCSP_REVOKED, "ocsp_revoked", DENY, 1)                                                       \
+    X(OCSP_UNKNOWN, "ocsp_unknown", DENY, 0)                                                       \
+    X(OCSP_NO_RESPONDER, "ocsp_no_responder", DENY, 0)                                             \
+    X(OCSP_UNAVAILABLE, "ocsp_unavailable", UNAVAILABLE, 0)                                        \
     X(USER_AMBIGUOUS, "user_ambiguous", DENY, 0)
 
 typedef enum mtls_reason_t {

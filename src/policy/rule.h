@@ -21,10 +21,16 @@ typedef struct mtls_rule_t mtls_rule_t;
 /* Evaluate a compiled httpd expression: 1, 0, or -1 for an error. */
 typedef int (*mtls_expr_fn)(void *baton, const void *expr);
 
+/* The OCSP status of the evidence's leaf, with `chain` of its whole chain; `valid_until` gets how
+ * long that holds. */
+typedef mtls_status_t (*mtls_status_fn)(void *baton, const mtls_evidence_t *evidence, int chain,
+                                        apr_time_t *valid_until);
+
 /* What judging needs beside the evidence. */
 typedef struct mtls_judge_t {
     apr_time_t now;
-    mtls_expr_fn eval_expr; /* NULL: an expression is a fault (MTLS_INTERNAL_ERROR) */
+    mtls_expr_fn eval_expr;   /* NULL: an expression is a fault (MTLS_INTERNAL_ERROR) */
+    mtls_status_fn status_of; /* NULL: no status is known */
     void *baton;
 } mtls_judge_t;
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The mod_mtls_policy authors */
 
-/* Makes the binary seeds: `make_seeds DIRECTORY` fills DIRECTORY/certificate,
- * DIRECTORY/crl and DIRECTORY/remembered. The keys are new each time; the committed files are one
- * run's. Run by hand
- * (`make t/fuzz/make_seeds`) when the certificates of the seeds change. */
+/* Makes the binary seeds: `make_seeds DIRECTORY` fills DIRECTORY/certificate, DIRECTORY/crl,
+ * DIRECTORY/remembered and DIRECTORY/ocsp. The keys are new each time, but for that of
+ * ocsp_world.h; the committed files are one run's. Run by hand (`make t/fuzz/make_seeds`) when what
+ * the seeds hold changes. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,9 @@
 #include <openssl/x509v3.h>
 
 #include "../unit/certificates.h"
+#include "../unit/ocsp.h"
 #include "../unit/world.h"
+#include "ocsp_world.h"
 
 static apr_pool_t *pool;
 static const char *base;
@@ -201,6 +203,66 @@ static void lists_with_extensions(const issuer_t *by)
     write_list("unreadable_point", crl);
 }
 
+static void write_response(const char *name, const ocsp_t *spec)
+{
+    mtls_span_t der = ocsp_make(pool, spec);
+
+    write_seed("ocsp", name, der.data, der.len);
+}
+
+static void responses(const issuer_t *ca)
+{
+    static const ocsp_statement_t many[] = {
+        {.status = V_OCSP_CERTSTATUS_REVOKED, .reason = "certificateHold"},
+        {.hash = NID_sha1},
+        {.serial = "1002", .status = V_OCSP_CERTSTATUS_UNKNOWN, .to = OCSP_NONE},
+        {.hash = NID_sha512}};
+    static const ocsp_statement_t extended = {.hash = NID_sha1,
+                                              .extension = {"1.3.6.1.4.1.99999.5", 0, 0}};
+    static const ocsp_statement_t critical = {.extension = {"1.3.6.1.4.1.99999.5", 1, 0}};
+    issuer_t delegate = ocsp_delegate(pool, ca, 1);
+    mtls_span_t later;
+
+    write_response("good", &(ocsp_t){.signer = ca});
+    write_response("by_key", &(ocsp_t){.signer = ca, .by_key = 1});
+    write_response("many", &(ocsp_t){.signer = ca, .statements = many, .n = 4});
+    write_response("extended", &(ocsp_t){.signer = ca,
+                                         .statements = &extended,
+                                         .n = 1,
+                                         .nonce = {OCSP_WORLD_NONCE, 16},
+                                         .extension = {"1.3.6.1.5.5.7.48.1.9", 0, 0}});
+    write_response("critical", &(ocsp_t){.signer = ca, .statements = &critical, .n = 1});
+    write_response(
+        "delegate",
+        &(ocsp_t){.signer = &delegate, .issuer = ca->x, .certificates = {ca->x, delegate.x}});
+    write_response("delegate_missing", &(ocsp_t){.signer = &delegate, .issuer = ca->x});
+    later = ocsp_error(pool, OCSP_RESPONSE_STATUS_TRYLATER);
+    write_seed("ocsp", "try_later", later.data, later.len);
+}
+
+/* Those of other keys are refused for their signature, but read until then. */
+static void responses_of_others(const issuer_t *ca)
+{
+    static const certificate_t rsa = {.subject = {{"CN", 0, "CA", 0, 0}}, .key_kind = KEY_RSA2048};
+    issuer_t other = {certificate_make(pool, &rsa, NULL), key_get(KEY_RSA2048, 0)};
+    issuer_t local = {ocsp_world_certificate(OCSP_WORLD_LOCAL), ocsp_world_key(2)};
+
+    write_response("pss", &(ocsp_t){.signer = &other, .issuer = ca->x, .pss = 1});
+    write_response("local", &(ocsp_t){.signer = &local, .issuer = ca->x});
+    X509_free(local.x);
+    EVP_PKEY_free(local.key);
+}
+
+static void all_responses(void)
+{
+    issuer_t ca = {ocsp_world_certificate(OCSP_WORLD_CA), ocsp_world_key(0)};
+
+    responses(&ca);
+    responses_of_others(&ca);
+    X509_free(ca.x);
+    EVP_PKEY_free(ca.key);
+}
+
 int main(int argc, char **argv)
 {
     issuer_t by;
@@ -214,6 +276,7 @@ int main(int argc, char **argv)
     by = list_issuer();
     plain_lists(&by);
     lists_with_extensions(&by);
+    all_responses();
     apr_pool_destroy(pool);
     apr_terminate();
     return 0;

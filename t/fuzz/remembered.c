@@ -17,7 +17,7 @@ typedef struct input_t {
     size_t size;
 } input_t;
 
-static int get(void *baton, const char *key, unsigned char *data, unsigned int *len)
+static int get(void *baton, mtls_span_t key, unsigned char *data, unsigned int *len)
 {
     const input_t *in = baton;
 

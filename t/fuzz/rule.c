@@ -18,7 +18,7 @@ static const world_file_t files[] = {
 
 static mtls_reason_t judged(const mtls_policy_t *policy, const peer_t *peer, mtls_result_t *result)
 {
-    mtls_judge_t judge = {WORLD_NOW, world_eval, NULL};
+    mtls_judge_t judge = {.now = WORLD_NOW, .eval_expr = world_eval};
     mtls_verdict_t verdict;
 
     memset(&verdict, 0, sizeof(verdict));

@@ -33,7 +33,8 @@ my %may = (
     policy   => {own => [qw(policy)],                             outside => qr{^(?:apr_\w+\.h|pcre2\.h|arpa/inet\.h|\w+\.h)$}},
     pki      => {own => [qw(policy pki)],                         outside => qr{^(?:apr_\w+\.h|openssl/\w+\.h|\w+\.h)$}},
     identity => {own => [qw(policy pki identity)],                outside => qr{^(?:apr_\w+\.h|\w+\.h)$}},
-    httpd    => {own => [qw(policy pki identity httpd)],          outside => qr{^.*$}},
+    ocsp     => {own => [qw(policy pki ocsp)],                    outside => qr{^(?:apr_\w+\.h|openssl/\w+\.h|curl/curl\.h|(?:arpa|net|netinet|sys)/\w+\.h|\w+\.h)$}},
+    httpd    => {own => [qw(policy pki identity ocsp httpd)],     outside => qr{^.*$}},
     top      => {own => [qw(httpd)],                              outside => qr{^.*$}},
 );
 my $includes = 0;
@@ -62,6 +63,7 @@ my %needs_not = (
     libpolicy   => qr{^(?:ap_|SSL_|X509|ASN1_|OPENSSL_|EVP_|OBJ_|BIO_|ERR_|curl_)},
     libpki      => qr{^(?:ap_|SSL_|curl_)},
     libidentity => qr{^(?:ap_|SSL_|curl_)},
+    libocsp     => qr{^(?:ap_|SSL_)},
 );
 for my $library (sort keys %needs_not) {
     my @symbols = map { (split)[-1] } grep { / U / } `nm -u .libs/$library.a 2>/dev/null | sed 's/^/ U /'`;

@@ -36,9 +36,9 @@ sub outcome_is {
 sub outcome_of {
     my ($reason) = @_;
     return
-          $reason eq 'ok'              ? '200 allow ok'
-        : $reason eq 'crl_unavailable' ? '503 deny crl_unavailable'
-        :                                "403 deny $reason";
+          $reason eq 'ok'             ? '200 allow ok'
+        : $reason =~ /_unavailable\z/ ? "503 deny $reason"
+        :                               "403 deny $reason";
 }
 
 sub allowed {

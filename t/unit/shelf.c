@@ -270,7 +270,8 @@ static void set_check(const char *value)
 
 static void set_word(const char *word, const char *value)
 {
-    static const char *const parts[MTLS_STORE_PARTS] = {"anchor", "intermediate", "allow", "crl"};
+    static const char *const parts[MTLS_STORE_PARTS] = {"anchor", "intermediate", "allow",
+                                                        "responder", "crl"};
     int part;
 
     for (part = 0; part < MTLS_STORE_PARTS; part++) {

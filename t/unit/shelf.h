@@ -30,8 +30,8 @@ typedef struct pki_t {
 extern pki_t pki;
 
 /* An empty server and a shelf of usual files, and the lines of a store: "anchor PATH...",
- * "intermediate", "allow", "crl", "check chain|leaf|off|missing-ok", "partial on", "depth N",
- * "domain NAME...". A path that ends in "/" or "*" is a pattern. */
+ * "intermediate", "allow", "responder", "crl", "check chain|leaf|off|missing-ok", "partial on",
+ * "depth N", "domain NAME...". A path that ends in "/" or "*" is a pattern. */
 void shelf_begin(const char *text);
 void shelf_configure(const char *text);
 

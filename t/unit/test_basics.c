@@ -93,6 +93,10 @@ static const struct {
     {"none_matched", MTLS_NONE_MATCHED, MTLS_OUTCOME_DENY, 0},
     {"expr_false", MTLS_EXPR_FALSE, MTLS_OUTCOME_DENY, 0},
     {"match_limit", MTLS_MATCH_LIMIT, MTLS_OUTCOME_DENY, 0},
+    {"ocsp_revoked", MTLS_OCSP_REVOKED, MTLS_OUTCOME_DENY, 1},
+    {"ocsp_unknown", MTLS_OCSP_UNKNOWN, MTLS_OUTCOME_DENY, 0},
+    {"ocsp_no_responder", MTLS_OCSP_NO_RESPONDER, MTLS_OUTCOME_DENY, 0},
+    {"ocsp_unavailable", MTLS_OCSP_UNAVAILABLE, MTLS_OUTCOME_UNAVAILABLE, 0},
     {"user_ambiguous", MTLS_USER_AMBIGUOUS, MTLS_OUTCOME_DENY, 0},
 };
 

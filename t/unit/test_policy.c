@@ -401,7 +401,7 @@ static const struct rule_row {
 /* Judge and finish; the reason of the whole. */
 static mtls_result_t judged(const mtls_policy_t *policy, const peer_t *peer, apr_time_t now)
 {
-    mtls_judge_t judge = {now, world_eval, NULL};
+    mtls_judge_t judge = {.now = now, .eval_expr = world_eval};
     mtls_verdict_t verdict;
     mtls_result_t result;
 
@@ -520,7 +520,7 @@ static const struct rule_row certificates[] = {
 static void zeroed_verdicts_and_rules_refuse(void **state)
 {
     mtls_policy_t *policy = policy_of("expr true\nsubject.C CH");
-    mtls_judge_t judge = {WORLD_NOW, world_eval, NULL};
+    mtls_judge_t judge = {.now = WORLD_NOW, .eval_expr = world_eval};
     mtls_verdict_t verdict;
     mtls_result_t result;
     peer_t peer;
@@ -543,7 +543,7 @@ static void zeroed_verdicts_and_rules_refuse(void **state)
 static void an_expression_nobody_evaluates_proves_nothing(void **state)
 {
     static const char *const texts[] = {"expr true", "not expr true", "not expr false"};
-    mtls_judge_t judge = {WORLD_NOW, NULL, NULL};
+    mtls_judge_t judge = {.now = WORLD_NOW};
     mtls_verdict_t verdict;
     mtls_result_t result;
     peer_t peer;
@@ -608,7 +608,7 @@ static void only_expressions_are_evaluated_for_every_request(void **state)
 {
     mtls_policy_t *policy = policy_of("subject.C CH\nexpr true\nany {\nexpr false\nexpr true\n}");
     int calls = 0;
-    mtls_judge_t judge = {WORLD_NOW, world_eval, &calls};
+    mtls_judge_t judge = {.now = WORLD_NOW, .eval_expr = world_eval, .baton = &calls};
     mtls_verdict_t verdict;
     mtls_result_t result;
     peer_t peer;
@@ -629,7 +629,7 @@ static void no_expression_is_evaluated_behind_the_first_failure(void **state)
 {
     mtls_policy_t *policy = policy_of("expr true\nsubject.C DE\nexpr error");
     int calls = 0;
-    mtls_judge_t judge = {WORLD_NOW, world_eval, &calls};
+    mtls_judge_t judge = {.now = WORLD_NOW, .eval_expr = world_eval, .baton = &calls};
     mtls_verdict_t verdict;
     mtls_result_t result;
     peer_t peer;

@@ -320,7 +320,7 @@ static void word_case(void **state)
 {
     const struct word_row *row = *state;
     mtls_result_t result = {.valid_until = MTLS_FOREVER};
-    mtls_judge_t judge = {WORLD_NOW, NULL, NULL};
+    mtls_judge_t judge = {.now = WORLD_NOW};
     world_t world;
     peer_t peer;
     mtls_rule_t *rule;

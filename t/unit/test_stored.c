@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The mod_mtls_policy authors */
 
-/* pki/remembered and pki/pem_files. The cache is a hash in memory with a clock of its own. */
+/* pki/remembered and pki/pem_files. */
 
 #include "suite.h"
 
-#include <apr_hash.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
+#include "cache.h"
 #include "certificates.h"
 #include "pki/chain.h"
 #include "pki/pem_files.h"
@@ -17,77 +17,10 @@
 #include "policy/limits.h"
 #include "policy/value.h"
 
-/* ---- a cache ---- */
-
-typedef struct entry_t {
-    const unsigned char *data;
-    unsigned int len;
-    apr_time_t expires;
-} entry_t;
-
-typedef struct cache_t {
-    mtls_store_t store;
-    apr_hash_t *entries;
-    apr_time_t now;
-    int puts;
-} cache_t;
-
-static int cache_get(void *baton, const char *key, unsigned char *data, unsigned int *len)
-{
-    cache_t *cache = baton;
-    const entry_t *e = apr_hash_get(cache->entries, key, APR_HASH_KEY_STRING);
-
-    if (!e || e->expires <= cache->now || e->len > *len)
-        return 0;
-    memcpy(data, e->data, e->len);
-    *len = e->len;
-    return 1;
-}
-
-static void cache_put(void *baton, const char *key, const unsigned char *data, unsigned int len,
-                      apr_time_t expires)
-{
-    cache_t *cache = baton;
-    entry_t *e = apr_palloc(pool, sizeof(*e));
-
-    e->data = apr_pmemdup(pool, data, len);
-    e->len = len;
-    e->expires = expires;
-    apr_hash_set(cache->entries, apr_pstrdup(pool, key), APR_HASH_KEY_STRING, e);
-    cache->puts++;
-}
-
-static void cache_remove(void *baton, const char *key)
-{
-    cache_t *cache = baton;
-
-    apr_hash_set(cache->entries, key, APR_HASH_KEY_STRING, NULL);
-}
-
-static void cache_init(cache_t *cache)
-{
-    cache->store.baton = cache;
-    cache->store.get = cache_get;
-    cache->store.put = cache_put;
-    cache->store.remove = cache_remove;
-    cache->entries = apr_hash_make(pool);
-    cache->now = WORLD_NOW;
-    cache->puts = 0;
-}
-
 /* Live records of leaves. */
 static int records(const cache_t *cache)
 {
-    apr_hash_index_t *i;
-    int n = 0;
-
-    for (i = apr_hash_first(pool, cache->entries); i; i = apr_hash_next(i)) {
-        const void *key;
-        void *entry;
-        apr_hash_this(i, &key, NULL, &entry);
-        n += strncmp(key, "mtls:leaf:", 10) == 0 && ((entry_t *)entry)->expires > cache->now;
-    }
-    return n;
+    return cache_count(cache, mtls_span_of("mtls:leaf:"));
 }
 
 /* ---- certificates: contents do not matter here, only bytes ---- */
@@ -145,7 +78,7 @@ static void intermediates_come_back_for_their_leaf_only(void **state)
     cache_t cache;
 
     (void)state;
-    cache_init(&cache);
+    cache_init(&cache, pool, WORLD_NOW);
     remember(&cache, stack_of(pool, leaf, a, b, root, NULL), stack_of(pool, a, b, NULL), WORLD_NOW);
     found = mtls_recall(&cache.store, pool, sha256_of(leaf));
     assert_non_null(found);
@@ -162,11 +95,11 @@ static void only_what_the_client_alone_had_is_remembered(void **state)
     cache_t cache;
 
     (void)state;
-    cache_init(&cache);
+    cache_init(&cache, pool, WORLD_NOW);
     remember(&cache, stack_of(pool, leaf, a, b, root, NULL), stack_of(pool, b, root, leaf, NULL),
              WORLD_NOW);
     assert_int_equal(recalled(&cache, leaf), 1); /* neither the configured a, nor root or leaf */
-    cache_init(&cache);
+    cache_init(&cache, pool, WORLD_NOW);
     remember(&cache, stack_of(pool, leaf, a, root, NULL), stack_of(pool, leaf, root, b, NULL),
              WORLD_NOW);
     remember(&cache, stack_of(pool, leaf, a, root, NULL), NULL, WORLD_NOW);
@@ -201,7 +134,7 @@ static void too_many_or_too_large_ones_are_not_remembered(void **state)
     X509 *leaf;
 
     (void)state;
-    cache_init(&cache);
+    cache_init(&cache, pool, WORLD_NOW);
     leaf = chain_of(MTLS_MAX_REMEMBERED_CERTIFICATES, 0, &verified, &sent);
     remember(&cache, verified, sent, WORLD_NOW);
     assert_int_equal(recalled(&cache, leaf), MTLS_MAX_REMEMBERED_CERTIFICATES);
@@ -229,7 +162,7 @@ static void a_record_of_any_size_up_to_the_limit_fits(void **state)
     (void)state;
     for (extra = MTLS_MAX_REMEMBERED_BYTES - 420; extra < MTLS_MAX_REMEMBERED_BYTES - 240;
          extra++) {
-        cache_init(&cache);
+        cache_init(&cache, pool, WORLD_NOW);
         leaf = chain_of(1, extra, &verified, &sent);
         remember(&cache, verified, sent, WORLD_NOW);
         assert_true(recalled(&cache, leaf) == (cache.puts ? 1 : -1));
@@ -243,7 +176,7 @@ static void a_record_is_kept_a_day(void **state)
     X509 *leaf = chain_of(1, 0, &verified, &sent);
 
     (void)state;
-    cache_init(&cache);
+    cache_init(&cache, pool, WORLD_NOW);
     remember(&cache, verified, sent, WORLD_NOW);
     cache.now = WORLD_NOW + WORLD_DAYS - 1;
     assert_int_equal(recalled(&cache, leaf), 1);
@@ -259,7 +192,7 @@ static void a_fresh_record_is_not_written_again(void **state)
     int puts;
 
     (void)state;
-    cache_init(&cache);
+    cache_init(&cache, pool, WORLD_NOW);
     (void)chain_of(1, 0, &verified, &sent);
     remember(&cache, verified, sent, WORLD_NOW);
     puts = cache.puts;
@@ -278,7 +211,7 @@ static void a_record_of_other_certificates_is_replaced(void **state)
     cache_t cache;
 
     (void)state;
-    cache_init(&cache);
+    cache_init(&cache, pool, WORLD_NOW);
     remember(&cache, stack_of(pool, leaf, a, root, NULL), stack_of(pool, a, NULL), WORLD_NOW);
     remember(&cache, stack_of(pool, leaf, b, root, NULL), stack_of(pool, b, NULL), WORLD_NOW);
     found = mtls_recall(&cache.store, pool, sha256_of(leaf));
@@ -298,7 +231,7 @@ static void an_anchor_has_no_more_records_than_places(void **state)
     int i;
 
     (void)state;
-    cache_init(&cache);
+    cache_init(&cache, pool, WORLD_NOW);
     remember(&cache, stack_of(pool, first, inter, other, NULL), sent, WORLD_NOW);
     for (i = 0; i < 3 * MTLS_REMEMBERED_PER_ANCHOR; i++)
         remember(&cache, stack_of(pool, named("leaf", 0), inter, root, NULL), sent, WORLD_NOW);
@@ -330,7 +263,7 @@ static void a_renewed_record_keeps_its_place(void **state)
 
     (void)state;
     place_mates(&one, &two);
-    cache_init(&cache);
+    cache_init(&cache, pool, WORLD_NOW);
     remember(&cache, stack_of(pool, one, inter, root, NULL), sent, cache.now);
     cache.now += 20 * hour;
     remember(&cache, stack_of(pool, one, inter, root, NULL), sent, cache.now);
@@ -342,30 +275,54 @@ static void a_renewed_record_keeps_its_place(void **state)
     assert_int_equal(records(&cache), 1);
 }
 
+/* A record nobody would ever push out. */
+static void without_its_place_a_record_is_not_written(void **state)
+{
+    STACK_OF(X509) * verified, *sent;
+    cache_t cache;
+    X509 *leaf = chain_of(1, 0, &verified, &sent);
+
+    (void)state;
+    cache_init(&cache, pool, WORLD_NOW);
+    cache.full = 1;
+    remember(&cache, verified, sent, WORLD_NOW);
+    assert_int_equal(recalled(&cache, leaf), -1);
+    assert_int_equal(cache.puts, 1);
+    cache.full = 0;
+    remember(&cache, verified, sent, WORLD_NOW);
+    assert_int_equal(recalled(&cache, leaf), 1);
+}
+
 /* ---- what somebody else wrote ---- */
 
-static const char *key_of(X509 *leaf)
+static mtls_span_t key_of(X509 *leaf)
 {
-    return apr_pstrcat(pool, "mtls:leaf:", mtls_value_hex(pool, sha256_of(leaf), MTLS_DIGEST_BYTES),
-                       NULL);
+    return mtls_span_of(apr_pstrcat(
+        pool, "mtls:leaf:", mtls_value_hex(pool, sha256_of(leaf), MTLS_DIGEST_BYTES), NULL));
+}
+
+static void write_record(cache_t *cache, X509 *leaf, const void *data, unsigned int len)
+{
+    assert_int_equal(
+        cache->store.put(cache, key_of(leaf), mtls_span(data, len), WORLD_NOW + WORLD_DAYS), 1);
 }
 
 static void a_record_cut_anywhere_is_no_record(void **state)
 {
     STACK_OF(X509) * verified, *sent;
     X509 *leaf = chain_of(2, 0, &verified, &sent);
-    const entry_t *whole;
+    mtls_span_t whole;
     unsigned int len, ok = 0;
     cache_t cache;
 
     (void)state;
-    cache_init(&cache);
+    cache_init(&cache, pool, WORLD_NOW);
     remember(&cache, verified, sent, WORLD_NOW);
-    whole = apr_hash_get(cache.entries, key_of(leaf), APR_HASH_KEY_STRING);
-    assert_non_null(whole);
-    for (len = 0; len < whole->len; len++) {
+    whole = cache_entry(&cache, key_of(leaf));
+    assert_true(whole.len > 0);
+    for (len = 0; len < whole.len; len++) {
         int n;
-        cache_put(&cache, key_of(leaf), whole->data, len, WORLD_NOW + WORLD_DAYS);
+        write_record(&cache, leaf, whole.data, len);
         n = recalled(&cache, leaf);
         ok += n > 0;
         assert_true(n == -1 || n == 0 || n == 1); /* 1: cut between the two */
@@ -395,9 +352,8 @@ static void record_case(void **state)
     X509 *leaf = named("leaf", 0);
     cache_t cache;
 
-    cache_init(&cache);
-    cache_put(&cache, key_of(leaf), (const unsigned char *)row->data, row->len,
-              WORLD_NOW + WORLD_DAYS);
+    cache_init(&cache, pool, WORLD_NOW);
+    write_record(&cache, leaf, row->data, row->len);
     assert_int_equal(recalled(&cache, leaf), -1);
 }
 
@@ -422,19 +378,19 @@ static void bytes_behind_a_certificate_or_too_many_are_refused(void **state)
     int i;
 
     (void)state;
-    cache_init(&cache);
+    cache_init(&cache, pool, WORLD_NOW);
     record[0] = 'i';
-    cache_put(&cache, key_of(leaf), record, add_record(record, 5, der, 0), WORLD_NOW + WORLD_DAYS);
+    write_record(&cache, leaf, record, add_record(record, 5, der, 0));
     assert_int_equal(recalled(&cache, leaf), 1);
-    cache_put(&cache, key_of(leaf), record, add_record(record, 5, der, 1), WORLD_NOW + WORLD_DAYS);
+    write_record(&cache, leaf, record, add_record(record, 5, der, 1));
     assert_int_equal(recalled(&cache, leaf), -1);
     for (i = 0; i <= MTLS_MAX_REMEMBERED_CERTIFICATES; i++)
         used = add_record(record, used, der, 0);
-    cache_put(&cache, key_of(leaf), record, used, WORLD_NOW + WORLD_DAYS);
+    write_record(&cache, leaf, record, used);
     assert_int_equal(recalled(&cache, leaf), -1);
 }
 
-static int claims_more(void *baton, const char *key, unsigned char *data, unsigned int *len)
+static int claims_more(void *baton, mtls_span_t key, unsigned char *data, unsigned int *len)
 {
     (void)baton;
     (void)key;
@@ -448,7 +404,7 @@ static void a_cache_that_claims_more_than_fits_is_not_believed(void **state)
     cache_t cache;
 
     (void)state;
-    cache_init(&cache);
+    cache_init(&cache, pool, WORLD_NOW);
     cache.store.get = claims_more;
     assert_int_equal(recalled(&cache, named("leaf", 0)), -1);
 }
@@ -598,6 +554,7 @@ int main(void)
     SUITE_CASE(a_record_of_other_certificates_is_replaced);
     SUITE_CASE(an_anchor_has_no_more_records_than_places);
     SUITE_CASE(a_renewed_record_keeps_its_place);
+    SUITE_CASE(without_its_place_a_record_is_not_written);
     SUITE_CASE(a_record_cut_anywhere_is_no_record);
     SUITE_TABLE(record_case, bad_records);
     SUITE_CASE(bytes_behind_a_certificate_or_too_many_are_refused);
@@ -608,5 +565,5 @@ int main(void)
     SUITE_CASE(several_certificates_come_in_order);
     SUITE_CASE(crlf_is_a_line_end_too);
     SUITE_CASE(a_half_written_file_is_refused);
-    return suite_run("stored", 36);
+    return suite_run("stored", 37);
 }

@@ -304,7 +304,8 @@ static void a_store_has_its_name_and_domains(void **state)
 static void every_part_has_its_directive(void **state)
 {
     static const char *const names[MTLS_STORE_PARTS] = {"MTLSAnchor", "MTLSIntermediate",
-                                                        "MTLSAllowCertificate", "MTLSCRL"};
+                                                        "MTLSAllowCertificate",
+                                                        "MTLSOCSPResponderCertificate", "MTLSCRL"};
     int part;
 
     (void)state;
@@ -426,7 +427,7 @@ static const char *with_pins(const char *rules)
 static const char *judged(const char *rules, X509 *x)
 {
     mtls_chain_result_t result = shelf_verify(x);
-    mtls_judge_t judge = {WORLD_NOW, world_eval, NULL};
+    mtls_judge_t judge = {.now = WORLD_NOW, .eval_expr = world_eval};
     mtls_evidence_t evidence = {.tls = 1, .presented = 1};
     const char *error = NULL;
     mtls_policy_t *policy;

@@ -215,14 +215,19 @@ sub all_ports_accept {
     return scalar @listening;
 }
 
+# Gracefully at first: a child that SIGTERM meets while it is still being made leaves from inside
+# the handler, and where that was in the middle of malloc() httpd crashes by itself.
 sub stop {
     my ($self) = @_;
     my $pid = delete $self->{pid} or return;
-    kill TERM => $pid;
-    my $deadline = time + 20;
-    while (waitpid($pid, POSIX::WNOHANG()) == 0) {
-        kill KILL => $pid if time > $deadline;
-        sleep 0.02;
+    for my $step ([WINCH => 1], [TERM => 20], [KILL => 5]) {
+        my ($signal, $seconds) = @$step;
+        kill $signal => $pid;
+        my $deadline = time + $seconds;
+        while (time < $deadline) {
+            return if waitpid($pid, POSIX::WNOHANG()) != 0;
+            sleep 0.01;
+        }
     }
     return;
 }

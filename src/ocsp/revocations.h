@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+/* A folder of OCSPResponses that have proved revocations, one file a certificate, named by its
+ * SHA-1: they outlive restarts and caches. A file proves nothing by being there; whoever reads it
+ * proves it again. At most MTLS_MAX_OCSP_REVOCATIONS: the oldest go. One thread of a process;
+ * several processes may share the folder. */
+
+#ifndef MTLS_OCSP_REVOCATIONS_H
+#define MTLS_OCSP_REVOCATIONS_H
+
+#include "ocsp/record.h"
+
+typedef struct mtls_revocations_t mtls_revocations_t;
+
+/* In `p`; what writers that died have left is removed. `now` is the wall clock. */
+mtls_revocations_t *mtls_revocations_make(apr_pool_t *p, const char *path, apr_time_t now);
+
+/* A response, in `p`, not proved. Empty: there is none that can be read. */
+mtls_span_t mtls_revocations_get(const mtls_revocations_t *revocations, apr_pool_t *p,
+                                 const unsigned char *key);
+
+/* NULL or what went wrong, in `p`. There is the old file or the whole new one, never a part. It is
+ * as durable as what the system has not written yet. */
+const char *mtls_revocations_put(mtls_revocations_t *revocations, apr_pool_t *p,
+                                 const unsigned char *key, mtls_span_t der);
+
+void mtls_revocations_remove(mtls_revocations_t *revocations, apr_pool_t *p,
+                             const unsigned char *key);
+
+#endif

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+#include "ocsp/round.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <openssl/evp.h>
+
+/* How long the cache keeps a record past its end: that a good one was there is of use while nothing
+ * newer can be had, a revocation counts all the same. */
+#define KEEP_GOOD    apr_time_from_sec(24 * 3600)
+#define KEEP_REVOKED apr_time_from_sec(30 * 24 * 3600)
+/* Nobody's nextUpdate keeps it longer. It is renewed much earlier. */
+#define KEEP_AT_MOST apr_time_from_sec(30 * 24 * 3600)
+
+#define LINE_BYTES 640
+
+void mtls_round_log(const mtls_round_t *round, int level, const char *format, ...)
+{
+    const mtls_queue_env_t *env = round->env->env;
+    char line[LINE_BYTES], *at;
+    va_list values;
+
+    va_start(values, format);
+    vsnprintf(line, sizeof(line), format, values);
+    va_end(values);
+    for (at = line; *at; at++) {
+        if (*at < ' ' || *at > '~')
+            *at = '?';
+    }
+    env->log(env->baton, level, line);
+}
+
+/* ---- beginning and end ---- */
+
+void mtls_round_urls(const mtls_ask_t *ask, unsigned char *digest)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    int i, n = ask->urls ? ask->urls->nelts : 0;
+    int good = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
+
+    for (i = 0; i < n && good; i++) {
+        const mtls_ask_url_t *url = &APR_ARRAY_IDX(ask->urls, i, mtls_ask_url_t);
+        char configured = (char)url->configured;
+        good = EVP_DigestUpdate(ctx, url->url, strlen(url->url) + 1) == 1 &&
+               EVP_DigestUpdate(ctx, &configured, 1) == 1;
+    }
+    if (!good || EVP_DigestFinal_ex(ctx, digest, NULL) != 1)
+        memset(digest, 0, MTLS_DIGEST_BYTES);
+    EVP_MD_CTX_free(ctx);
+}
+
+mtls_round_t *mtls_round_make(apr_pool_t *parent, const mtls_round_env_t *env,
+                              const mtls_ask_t *ask)
+{
+    mtls_round_t *round;
+    apr_pool_t *p;
+
+    apr_pool_create(&p, parent);
+    round = apr_pcalloc(p, sizeof(*round));
+    round->env = env;
+    round->p = p;
+    mtls_round_urls(ask, round->urls);
+    /* By way of its bytes: a copy of all of it. */
+    if (mtls_ask_decode(p, mtls_ask_encode(p, ask), &round->ask) &&
+        mtls_ask_subject(p, &round->ask, &round->subject))
+        return round;
+    apr_pool_destroy(p);
+    return NULL;
+}
+
+void mtls_round_end(mtls_round_t *round)
+{
+    apr_pool_destroy(round->p);
+}
+
+/* ---- looking ---- */
+
+/* What lies ahead of the clock was not written by it: it would put off renewals. */
+static apr_time_t not_ahead(const mtls_round_t *round, apr_time_t at, apr_time_t now)
+{
+    return at <= now + round->ask.limits.skew ? at : 0;
+}
+
+/* 1: it counts. */
+static int add_response(mtls_round_t *round, mtls_span_t der, apr_time_t fetched_at)
+{
+    apr_time_t now = round->env->env->now();
+    mtls_ocsp_proof_t proof;
+
+    if (!der.len || !mtls_proofs_ask(round->env->proofs, &round->subject, der, now, &proof))
+        return 0;
+    /* One that is not in force yet must not stand above those that are. */
+    if (proof.status != MTLS_STATUS_REVOKED && proof.this_update > now + round->ask.limits.skew)
+        return 0;
+    mtls_held_add(&round->held, der, &proof, not_ahead(round, fetched_at, now));
+    return 1;
+}
+
+/* The same where only revocations lie, and only such as counted when they were put there: a clock
+ * that was set back since does not undo them. */
+static int add_revocation(mtls_round_t *round, mtls_span_t der)
+{
+    apr_time_t now = round->env->env->now() + MTLS_ASK_MAX_INTERVAL;
+    mtls_ocsp_proof_t proof;
+
+    if (!der.len || !mtls_proofs_ask(round->env->proofs, &round->subject, der, now, &proof) ||
+        proof.status != MTLS_STATUS_REVOKED)
+        return 0;
+    mtls_held_add(&round->held, der, &proof, 0);
+    return 1;
+}
+
+static void add_record(mtls_round_t *round, const mtls_ocsp_record_t *record)
+{
+    apr_time_t checked = not_ahead(round, record->checked_at, round->env->env->now());
+
+    add_revocation(round, record->revocation);
+    if (add_response(round, record->response, record->fetched_at) &&
+        checked > round->held.checked_at)
+        round->held.checked_at = checked;
+}
+
+static int is_held(const mtls_round_t *round, mtls_span_t der)
+{
+    return round->held.response.len && mtls_span_equal(der, round->held.response);
+}
+
+/* A response of the folder is fetched when it is first seen. */
+static void add_folder(mtls_round_t *round, apr_pool_t *scratch)
+{
+    const mtls_folder_t *folder = round->env->env->folder;
+    apr_array_header_t *found = folder ? mtls_folder_find(folder, scratch, &round->subject) : NULL;
+    int i;
+
+    round->from_folder = 0;
+    for (i = 0; found && i < found->nelts; i++)
+        add_response(round, APR_ARRAY_IDX(found, i, mtls_span_t), 0);
+    for (i = 0; found && i < found->nelts; i++) {
+        if (is_held(round, APR_ARRAY_IDX(found, i, mtls_span_t)))
+            round->from_folder = 1;
+    }
+    if (round->from_folder && !round->held.fetched_at)
+        round->held.fetched_at = round->env->env->now();
+}
+
+void mtls_round_look(mtls_round_t *round, const mtls_ocsp_record_t *remembered)
+{
+    const mtls_round_env_t *env = round->env;
+    mtls_ocsp_record_t cached = {{NULL, 0}, {NULL, 0}, 0, 0}, record;
+    mtls_span_t file = {NULL, 0};
+
+    apr_pool_clear(env->scratch);
+    memset(&round->held, 0, sizeof(round->held));
+    if (env->env->store)
+        (void)mtls_ocsp_record_get(env->env->store, env->scratch, round->ask.key, &cached);
+    add_record(round, &cached);
+    round->before = mtls_held_status(&round->held);
+    add_record(round, remembered);
+    if (env->revocations)
+        file = mtls_revocations_get(env->revocations, env->scratch, round->ask.key);
+    round->file_counts = add_revocation(round, file);
+    add_folder(round, env->scratch);
+
+    record = mtls_held_record(&round->held);
+    round->cache_is_right = mtls_span_equal(record.response, cached.response) &&
+                            mtls_span_equal(record.revocation, cached.revocation);
+    round->file_is_right = mtls_span_equal(record.revocation, file);
+    round->cached.fetched_at = cached.fetched_at;
+    round->cached.checked_at = cached.checked_at;
+    mtls_held_keep(&round->held, round->p);
+}
+
+int mtls_round_is_fresh(const mtls_round_t *round)
+{
+    return round->held.response.len > 0 &&
+           !mtls_ocsp_stale(&round->held.proof, &round->ask.limits, round->env->env->now());
+}
+
+int mtls_round_is_served(const mtls_round_t *round)
+{
+    apr_time_t now = round->env->env->now();
+    mtls_ocsp_record_t record;
+
+    if (!mtls_round_is_fresh(round))
+        return 0;
+    record = mtls_held_record(&round->held);
+    return now < mtls_lookup_renew_at(&round->held.proof, &record, &round->ask.limits, now);
+}
+
+/* ---- settling ---- */
+
+static apr_time_t expires(const mtls_round_t *round, const mtls_ocsp_record_t *record,
+                          apr_time_t now)
+{
+    apr_time_t ends = mtls_ocsp_ends(&round->held.proof, &round->ask.limits);
+
+    if (ends > now + KEEP_AT_MOST)
+        ends = now + KEEP_AT_MOST;
+    return ends + (record->revocation.len ? KEEP_REVOKED : KEEP_GOOD + round->ask.stale);
+}
+
+static void write_cache(mtls_round_t *round, const mtls_ocsp_record_t *record, apr_time_t now)
+{
+    const mtls_store_t *store = round->env->env->store;
+    apr_time_t until = expires(round, record, now);
+
+    if (!store || until <= now ||
+        (round->cache_is_right && record->fetched_at == round->cached.fetched_at &&
+         record->checked_at == round->cached.checked_at))
+        return;
+    if (!mtls_ocsp_record_put(store, round->p, round->ask.key, record, until))
+        mtls_round_log(round, 7, "the cache did not take a record");
+}
+
+static void write_file(mtls_round_t *round, const mtls_ocsp_record_t *record)
+{
+    mtls_revocations_t *revocations = round->env->revocations;
+    const char *error = NULL;
+
+    if (!revocations)
+        return;
+    if (!record->revocation.len) {
+        if (round->file_counts)
+            mtls_revocations_remove(revocations, round->p, round->ask.key);
+    } else if (!round->file_is_right) {
+        error = mtls_revocations_put(revocations, round->p, round->ask.key, record->revocation);
+    }
+    if (error)
+        mtls_round_log(round, 4, "a revocation may be forgotten in a restart: %s", error);
+}
+
+mtls_status_t mtls_round_settle(mtls_round_t *round, mtls_status_t known)
+{
+    const mtls_queue_env_t *env = round->env->env;
+    mtls_status_t status = mtls_held_status(&round->held);
+    mtls_ocsp_record_t record;
+
+    if (status == MTLS_STATUS_UNAVAILABLE)
+        return known;
+    record = mtls_held_record(&round->held);
+    write_file(round, &record);
+    write_cache(round, &record, env->now());
+    if (known == MTLS_STATUS_UNAVAILABLE)
+        known = round->before;
+    /* After the cache has it: everybody will look there. */
+    if (status != known && (known != MTLS_STATUS_UNAVAILABLE || status == MTLS_STATUS_REVOKED))
+        env->changed(env->baton);
+    return status;
+}

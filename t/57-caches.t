@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The mod_mtls_policy authors
+
+# MTLSCache on each of httpd's providers, while it is there, gone, back, and mute. What the children
+# share here are intermediates that clients sent (t/45-children.t has them in full).
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+use MTLSTest;
+use MTLSTest::Await qw(await);
+use MTLSTest::Daemon;
+use MTLSTest::Files qw(files_dir);
+use Time::HiRes     qw(time);
+
+my @modules = qw(
+    authn_core authn_file authz_core authz_host authz_user auth_basic alias dir env headers
+    log_config mime setenvif socache_shmcb socache_dbm socache_redis socache_memcache mtls_policy
+    ssl
+);
+
+# Every child serves one connection, so the next one is always served by another.
+my $one_each = join "\n", 'StartServers 3', 'MaxRequestWorkers 12', 'MaxConnectionsPerChild 1',
+    mpm() eq 'prefork'
+    ? ('MinSpareServers 2', 'MaxSpareServers 6')
+    : (
+    'ServerLimit 12',
+    'ThreadsPerChild 1',
+    'ThreadLimit 1',
+    'MinSpareThreads 2',
+    'MaxSpareThreads 6'
+    );
+
+sub configuration {
+    my ($cache) = @_;
+    return <<"CONF";
+MTLSCache $cache
+Listen 127.0.0.1:\@Port_Main\@
+<VirtualHost 127.0.0.1:\@Port_Main\@>
+ServerName gateway.test
+\@TLS\@
+SSLCACertificateFile "\@PKI\@/root.crt"
+Protocols http/1.1
+<Directory "\@Htdocs\@">
+    Require all granted
+</Directory>
+AliasMatch "^/" "\@Htdocs\@/index.html"
+<Location "/partner">
+    MTLSRequire subject.O "Big Partner Foo SA"
+    MTLSRequire issuer.cert "\@PKI\@/carc-i101l.crt"
+</Location>
+</VirtualHost>
+CONF
+}
+
+# A full handshake, in which the client sends its intermediate, and a resumed one in another child
+# (in the same one with `same`); both outcomes. Seconds they took are in $slowest.
+my $slowest = 0;
+
+sub both {
+    my ($server, %o) = @_;
+    my ($full, $resumed, $reused);
+    await(
+        sub {
+            my $begun = time;
+            my $first = $server->tls(version => '1.3', cert => 'partner');
+            $full = $first->request('/partner');
+            my $session = $first->session;
+            $first->close;
+            my $second = $server->tls(version => '1.3', cert => 'partner', session => $session);
+            $resumed = $second->request('/partner');
+            $reused  = $second->reused;
+            $second->close;
+            my $took = time - $begun;
+            $slowest = $took if $took > $slowest;
+            return $reused && ($o{same} || $full->pid ne $resumed->pid);
+        }
+    );
+    is($reused, 1, "$o{name}: a session was resumed");
+    return map { $_->outcome } $full, $resumed;
+}
+
+sub shared_again {
+    my ($server, $name) = @_;
+    my @got;
+    await(
+        sub {
+            my $first = $server->tls(version => '1.3', cert => 'partner');
+            $got[0] = $first->request('/partner')->outcome;
+            my $session = $first->session;
+            $first->close;
+            my $second = $server->tls(version => '1.3', cert => 'partner', session => $session);
+            $got[1] = $second->request('/partner')->outcome;
+            return $second->reused && $got[1] eq '200 allow ok';
+        }
+    );
+    is("@got", '200 allow ok 200 allow ok', "$name: shared");
+    return;
+}
+
+# --- in this machine ------------------------------------------------------------------------------
+# A folder that only root can write to: the parent makes the file, its children use it.
+my $roots = files_dir('caches');
+for my $cache ('shmcb:@Logs@/cache(512000)', 'dbm:@Logs@/cache.dbm', "dbm:$roots/cache.dbm") {
+    my $name   = $cache =~ /\Adbm:\// ? 'dbm in a folder of root' : (split /:/, $cache)[0];
+    my $server = private(
+        name      => 'caches-local',
+        modules   => \@modules,
+        processes => $one_each,
+        config    => configuration($cache)
+    );
+    is(join(' ', both($server, name => $name)), '200 allow ok 200 allow ok', "$name: shared");
+    $server->graceful;
+    is(join(' ', both($server, name => $name)),
+        '200 allow ok 200 allow ok',
+        "$name: shared after a restart"
+    );
+    is(scalar($server->log->matching(qr/Permission denied|socache\w*:(?:error|crit)/)),
+        0, "$name: and nothing to complain about");
+    $server->stop;
+}
+
+# --- on the network -------------------------------------------------------------------------------
+for my $kind (qw(redis memcached)) {
+    my $daemon   = MTLSTest::Daemon->start($kind, "caches-$kind");
+    my $provider = $kind eq 'redis' ? 'redis' : 'memcache';
+    my $server   = private(
+        name      => "caches-$kind",
+        modules   => \@modules,
+        processes => $one_each,
+        config    => configuration("$provider:127.0.0.1:" . $daemon->port)
+    );
+    is(join(' ', both($server, name => $kind)), '200 allow ok 200 allow ok', "$kind: shared");
+    $daemon->down;
+    $slowest = 0;
+    is(join(' ', both($server, name => "$kind gone")),
+        '200 allow ok 403 deny chain_incomplete',
+        "$kind gone: not shared, and refused for it"
+    );
+    cmp_ok($slowest, '<', 5, "$kind gone: nobody waits for it");
+    $daemon->up;
+    shared_again($server, "$kind back");
+    $server->stop;
+
+    # One child: what it says, and how long it keeps asking.
+    $server = private(
+        name      => "caches-$kind-one",
+        modules   => \@modules,
+        processes => mpm() eq 'prefork'
+        ? "StartServers 1\nMinSpareServers 1\nMaxSpareServers 1\nMaxRequestWorkers 1"
+        : "StartServers 1\nServerLimit 1\nThreadsPerChild 8\nMaxRequestWorkers 8",
+        config => configuration("$provider:127.0.0.1:" . $daemon->port)
+    );
+    shared_again($server, "$kind, one child");
+    $daemon->down;
+    for my $try (1 .. 10) {
+        is(join(' ', both($server, name => "$kind gone, $try", same => 1)),
+            '200 allow ok 403 deny chain_incomplete',
+            "$kind gone, one child: $try"
+        );
+    }
+    my $gives = () = $server->log->matching(qr/the cache "\w+:\S+" does not give entries/);
+    my $takes = () = $server->log->matching(qr/the cache "\w+:\S+" does not take entries/);
+    cmp_ok($gives + $takes, '>=', 1, "$kind gone: it is said");
+    cmp_ok($gives,          '<=', 1, "$kind gone: once of reading");
+    cmp_ok($takes,          '<=', 1, "$kind gone: once of writing");
+    my $theirs = () = $server->log->matching(qr/scache_\w+:/);
+    cmp_ok($theirs, '<=', 6, "$kind gone: httpd's module is not asked each time");
+    $daemon->up;
+    shared_again($server, "$kind back, one child");
+    my $again = () = $server->log->matching(qr/the cache "\w+:\S+" takes entries again/);
+    is($again, $takes, "$kind back: it is said");
+    $server->stop;
+    $daemon->down;
+}
+
+done_testing;
