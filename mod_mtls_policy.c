@@ -23,6 +23,7 @@
 #include "httpd/lifecycle.h"
 #include "httpd/peer.h"
 #include "httpd/reload.h"
+#include "httpd/stapling_provider.h"
 
 static void register_hooks(apr_pool_t *p)
 {
@@ -62,6 +63,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_insert_error_filter(mtls_access_insert_error_filter, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(mtls_access_log_transaction, NULL, NULL, APR_HOOK_REALLY_FIRST);
     mtls_export_register();
+    mtls_stapling_register(p);
 }
 
 AP_DECLARE_MODULE(mtls_policy) = {STANDARD20_MODULE_STUFF, mtls_dir_create,    mtls_dir_merge,

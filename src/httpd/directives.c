@@ -318,7 +318,7 @@ const command_rec mtls_directives[] = {
     AP_INIT_TAKE1("MTLSOCSPProxy", mtls_set_ocsp_proxy, NULL, RSRC_CONF, "URL of an HTTP proxy"),
     AP_INIT_TAKE1("MTLSOCSPResponses", mtls_set_ocsp_responses, NULL, RSRC_CONF,
                   "a directory of responses made beforehand"),
-    AP_INIT_TAKE1("MTLSCache", set_cache, NULL, RSRC_CONF, "PROVIDER[:ARGS]"),
+    AP_INIT_TAKE1("MTLSCache", set_cache, NULL, RSRC_CONF, "stapling | PROVIDER[:ARGS]"),
     AP_INIT_ITERATE("MTLSStripHeader", set_strip_header, NULL, RSRC_CONF,
                     "headers clients may never send"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};

@@ -39,6 +39,8 @@ int mtls_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, se
     (void)plog;
     mtls_merged_prepare(pconf);
     mtls_strip_prepare(pconf, mtls_site()->headers);
+    if ((rc = mtls_cache_check(s)) != OK)
+        return rc;
     rc = mtls_checks_config(pconf, ptemp, s);
     return rc == OK ? mtls_ocsp_check(ptemp, s) : rc;
 }

@@ -18,12 +18,17 @@
 #include "httpd/site.h"
 #include "ocsp/ask.h"
 #include "ocsp/lookup.h"
+#include "ocsp/revocations.h"
 
 APLOG_USE_MODULE(mtls_policy);
 
+/* Milliseconds until an ask whose process has died is sent to the next one. */
+#define ASK_AGAIN 20
+
 static struct {
     mtls_proofs_t *proofs;
-    int waiting; /* requests of this child; atomic */
+    const mtls_revocations_t *revocations; /* NULL: they are not kept */
+    int waiting;                           /* requests of this child; atomic */
     int most_waiting;
 } here;
 
@@ -161,6 +166,19 @@ static void want(mtls_ocsp_round_t *round, mtls_span_t ask)
     wanted->fd = -1;
 }
 
+static void look_up(mtls_ocsp_round_t *round, const asked_t *asked, mtls_ocsp_record_t *record,
+                    const mtls_lookup_terms_t *terms, mtls_lookup_t *found)
+{
+    mtls_lookup_judge(here.proofs, &asked->subject, record, terms, found);
+    if (found->status != MTLS_STATUS_UNAVAILABLE || !here.revocations)
+        return;
+    /* What the cache has lost in a restart may have been revoked before: while nobody can be asked,
+     * or too many are asking, that must not be forgotten. */
+    record->revocation = mtls_revocations_get(here.revocations, round->r->pool, asked->key);
+    if (record->revocation.len)
+        mtls_lookup_judge(here.proofs, &asked->subject, record, terms, found);
+}
+
 static int record_of(const mtls_ocsp_round_t *round, const asked_t *asked, const wanted_t *wanted,
                      mtls_ocsp_record_t *record)
 {
@@ -177,6 +195,14 @@ static int can_be_asked(const asked_t *asked)
     return asked->urls->nelts > 0 || mtls_site()->ocsp.responses;
 }
 
+/* Where there is a folder a file may still come. */
+static int has_no_responder(const asked_t *asked, const wanted_t *wanted)
+{
+    if (asked->urls->nelts == 0)
+        return !mtls_site()->ocsp.responses;
+    return wanted && wanted->answer.kind == MTLS_ANSWER_NO_RESPONDER;
+}
+
 static mtls_status_t judge_one(mtls_ocsp_round_t *round, asked_t *asked, apr_time_t *valid_until)
 {
     const mtls_ocsp_settings_t *settings = &mtls_server_of(round->r->server)->ocsp;
@@ -190,8 +216,9 @@ static mtls_status_t judge_one(mtls_ocsp_round_t *round, asked_t *asked, apr_tim
     mtls_ocsp_record_t record;
     mtls_lookup_t found;
 
-    mtls_lookup_judge(here.proofs, &asked->subject,
-                      record_of(round, asked, wanted, &record) ? &record : NULL, &terms, &found);
+    if (!record_of(round, asked, wanted, &record))
+        memset(&record, 0, sizeof(record));
+    look_up(round, asked, &record, &terms, &found);
     if (found.due == MTLS_DUE_WAIT && !tried && round->may_wait) {
         want(round, encode(round, asked));
         found.valid_until = round->now; /* the next request looks, and waits, itself */
@@ -200,8 +227,7 @@ static mtls_status_t judge_one(mtls_ocsp_round_t *round, asked_t *asked, apr_tim
     }
     if (found.valid_until < *valid_until)
         *valid_until = found.valid_until;
-    if (found.status == MTLS_STATUS_UNAVAILABLE &&
-        (!askable || (wanted && wanted->answer.kind == MTLS_ANSWER_NO_RESPONDER)))
+    if (found.status == MTLS_STATUS_UNAVAILABLE && has_no_responder(asked, wanted))
         return MTLS_STATUS_NO_RESPONDER;
     return found.status;
 }
@@ -305,8 +331,8 @@ static void stop_waiting_for(wanted_t *wanted)
     wanted->fd = -1;
 }
 
-/* The answer, or the end of whoever was to give it. */
-static void receive(mtls_ocsp_round_t *round, wanted_t *wanted)
+/* The answer; 0: the end of whoever was to give it. */
+static int receive(mtls_ocsp_round_t *round, wanted_t *wanted)
 {
     ssize_t n = recv(wanted->fd, NULL, 0, MSG_DONTWAIT | MSG_PEEK | MSG_TRUNC);
     char *bytes =
@@ -316,6 +342,7 @@ static void receive(mtls_ocsp_round_t *round, wanted_t *wanted)
         !mtls_answer_decode(mtls_span(bytes, (apr_size_t)n), &wanted->answer))
         memset(&wanted->answer, 0, sizeof(wanted->answer));
     stop_waiting_for(wanted);
+    return n != 0;
 }
 
 static wanted_t *first_open(const mtls_ocsp_round_t *round)
@@ -342,10 +369,14 @@ static void ask_and_wait(mtls_ocsp_round_t *round, apr_interval_time_t most)
     while ((wanted = first_open(round)) != NULL) {
         struct pollfd answered = {.fd = wanted->fd, .events = POLLIN};
         ms = left(deadline);
-        if (poll(&answered, 1, ms) == 1)
-            receive(round, wanted);
-        else if (ms == 0)
+        if (poll(&answered, 1, ms) == 1) {
+            if (!receive(round, wanted) && left(deadline) > ASK_AGAIN) {
+                poll(NULL, 0, ASK_AGAIN); /* a restart: another process is on its way */
+                send_wanted(wanted, deadline);
+            }
+        } else if (ms == 0) {
             stop_waiting_for(wanted);
+        }
     }
 }
 
@@ -385,6 +416,8 @@ void mtls_ocsp_child(apr_pool_t *pchild, server_rec *s)
         return;
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
     here.most_waiting = threads / 4 > 0 ? threads / 4 : 1;
+    if (mtls_ocsp_process_revocations())
+        here.revocations = mtls_revocations_reader(pchild, mtls_ocsp_process_revocations());
     here.proofs = mtls_proofs_make(pchild);
     if (!here.proofs)
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s,

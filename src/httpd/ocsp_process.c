@@ -70,6 +70,11 @@ apr_time_t mtls_ocsp_process_recheck_from(void)
     return ocsp.board ? __atomic_load_n(&ocsp.board->recheck_from, __ATOMIC_ACQUIRE) : 0;
 }
 
+const char *mtls_ocsp_process_revocations(void)
+{
+    return ocsp.revocations;
+}
+
 void mtls_ocsp_process_child(void)
 {
     if (ocsp.sockets && ocsp.board)

@@ -22,6 +22,9 @@ void mtls_ocsp_process_child(void);
  * `milliseconds` for room. 0: it was not sent. Any thread. */
 int mtls_ocsp_process_send(mtls_span_t ask, int fd, int milliseconds);
 
+/* The folder where proven revocations are kept; NULL: there is none. */
+const char *mtls_ocsp_process_revocations(void);
+
 /* What was looked for before this moment may have a newer status by now; 0: none. */
 apr_time_t mtls_ocsp_process_recheck_from(void);
 

@@ -116,6 +116,15 @@ static void remove_oldest(mtls_revocations_t *revocations)
     apr_pool_destroy(scratch);
 }
 
+const mtls_revocations_t *mtls_revocations_reader(apr_pool_t *p, const char *path)
+{
+    mtls_revocations_t *revocations = apr_pcalloc(p, sizeof(*revocations));
+
+    revocations->p = p;
+    revocations->path = apr_pstrdup(p, path);
+    return revocations;
+}
+
 mtls_revocations_t *mtls_revocations_make(apr_pool_t *p, const char *path, apr_time_t now)
 {
     mtls_revocations_t *revocations = apr_pcalloc(p, sizeof(*revocations));

@@ -16,6 +16,9 @@ typedef struct mtls_revocations_t mtls_revocations_t;
 /* In `p`; what writers that died have left is removed. `now` is the wall clock. */
 mtls_revocations_t *mtls_revocations_make(apr_pool_t *p, const char *path, apr_time_t now);
 
+/* The same for a process that only reads: any thread may use it. */
+const mtls_revocations_t *mtls_revocations_reader(apr_pool_t *p, const char *path);
+
 /* A response, in `p`, not proved. Empty: there is none that can be read. */
 mtls_span_t mtls_revocations_get(const mtls_revocations_t *revocations, apr_pool_t *p,
                                  const unsigned char *key);

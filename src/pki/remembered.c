@@ -7,7 +7,6 @@
 #include <openssl/evp.h>
 
 #include "policy/limits.h"
-#include "policy/value.h"
 
 /* A record: FORMAT, four bytes of when it was written (seconds since 1970, big-endian), then for
  * each certificate three bytes of length and its DER.
@@ -17,6 +16,8 @@
  * record. So an anchor never has more records than places, whatever its clients do. */
 #define FORMAT       'i'
 #define HEADER_BYTES 5
+#define LEAF         ":mtls:leaf"
+#define PLACE        ":mtls:place"
 #define KEEP_FOR     apr_time_from_sec(24 * 3600)
 #define RENEW_AFTER  apr_time_from_sec(12 * 3600)
 
@@ -25,18 +26,27 @@ static mtls_span_t bytes(const unsigned char *data, apr_size_t len)
     return mtls_span((const char *)data, len);
 }
 
+/* The hash, or the place, stands first: mod_socache_shmcb chooses one of its parts by a key's first
+ * byte. */
 static mtls_span_t leaf_key(apr_pool_t *p, const unsigned char *sha256)
 {
-    return mtls_span_of(
-        apr_pstrcat(p, "mtls:leaf:", mtls_value_hex(p, sha256, MTLS_DIGEST_BYTES), NULL));
+    unsigned char *key = apr_palloc(p, MTLS_DIGEST_BYTES + sizeof(LEAF));
+
+    memcpy(key, sha256, MTLS_DIGEST_BYTES);
+    memcpy(key + MTLS_DIGEST_BYTES, LEAF, sizeof(LEAF));
+    return bytes(key, MTLS_DIGEST_BYTES + sizeof(LEAF) - 1);
 }
 
 static mtls_span_t place_key(apr_pool_t *p, const unsigned char *anchor, const unsigned char *leaf)
 {
     unsigned int place = ((unsigned int)leaf[0] << 8 | leaf[1]) % MTLS_REMEMBERED_PER_ANCHOR;
+    unsigned char *key = apr_palloc(p, 2 + MTLS_DIGEST_BYTES + sizeof(PLACE));
 
-    return mtls_span_of(
-        apr_psprintf(p, "mtls:place:%s:%u", mtls_value_hex(p, anchor, MTLS_DIGEST_BYTES), place));
+    key[0] = (unsigned char)place;
+    key[1] = (unsigned char)(place >> 8);
+    memcpy(key + 2, anchor, MTLS_DIGEST_BYTES);
+    memcpy(key + 2 + MTLS_DIGEST_BYTES, PLACE, sizeof(PLACE));
+    return bytes(key, 2 + MTLS_DIGEST_BYTES + sizeof(PLACE) - 1);
 }
 
 static int take_place(const mtls_store_t *store, apr_pool_t *p, const unsigned char *anchor,

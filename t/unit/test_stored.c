@@ -15,12 +15,11 @@
 #include "pki/remembered.h"
 #include "pki/x509_facts.h"
 #include "policy/limits.h"
-#include "policy/value.h"
 
 /* Live records of leaves. */
 static int records(const cache_t *cache)
 {
-    return cache_count(cache, mtls_span_of("mtls:leaf:"));
+    return cache_count(cache, mtls_span_of(":mtls:leaf"));
 }
 
 /* ---- certificates: contents do not matter here, only bytes ---- */
@@ -297,8 +296,12 @@ static void without_its_place_a_record_is_not_written(void **state)
 
 static mtls_span_t key_of(X509 *leaf)
 {
-    return mtls_span_of(apr_pstrcat(
-        pool, "mtls:leaf:", mtls_value_hex(pool, sha256_of(leaf), MTLS_DIGEST_BYTES), NULL));
+    static const char name[] = ":mtls:leaf";
+    char *key = apr_palloc(pool, MTLS_DIGEST_BYTES + sizeof(name));
+
+    memcpy(key, sha256_of(leaf), MTLS_DIGEST_BYTES);
+    memcpy(key + MTLS_DIGEST_BYTES, name, sizeof(name));
+    return mtls_span(key, MTLS_DIGEST_BYTES + sizeof(name) - 1);
 }
 
 static void write_record(cache_t *cache, X509 *leaf, const void *data, unsigned int len)
