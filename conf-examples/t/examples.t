@@ -12,6 +12,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib", "$FindBin::RealBin/../../demo/lib";
 use Examples qw(ask start examples log_of_the_example);
 use Examples::DeviceAuthentication;
+use Examples::MutualTLS;
 use Examples::TrustConfigs;
 use File::Basename qw(basename);
 use Loopback qw(free_port);
@@ -19,6 +20,7 @@ use Test::More;
 
 my %TESTS = (
     'device-authentication.conf' => \&Examples::DeviceAuthentication::run,
+    'mutual-tls-and-ocsp-stapling.conf' => \&Examples::MutualTLS::run,
     'public-and-protected.conf'  => \&public_and_protected,
     'restricted-partner.conf'    => \&restricted_partner,
     'trust-configs.conf'         => \&Examples::TrustConfigs::run,

@@ -75,6 +75,9 @@ sub new {
 sub dir { return $_[0]{dir} }
 sub pki { return $_[0]{pki} }
 
+# Certificates that somebody else has made, by the names make-pki gives to files.
+sub use_pki { my ($self, $folder) = @_; $self->{pki} = $folder; return }
+
 sub write_file {
     my ($self, $name, $text) = @_;
     my $file = "$self->{dir}/$name";
@@ -153,10 +156,15 @@ sub wait_until_it_answers {
     for my $port (@ports) {
         $self->await(START_SECONDS, sub {
             die "httpd ended at start\n" if waitpid($pid, POSIX::WNOHANG()) != 0;
-            return IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Timeout => 2);
+            return answers($port);
         }) or die "httpd does not answer on port $port\n";
     }
     return;
+}
+
+sub answers {
+    my ($port) = @_;
+    return IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Timeout => 2);
 }
 
 sub await {
@@ -176,6 +184,12 @@ sub spki_of {
     my $key = "openssl x509 -in '$self->{pki}/$name.crt' -noout -pubkey";
     my $sum = qx{$key | openssl pkey -pubin -outform DER | openssl dgst -sha256};
     return $sum =~ /([0-9a-f]{64})\s*\z/ ? $1 : die "no public key in $name.crt\n";
+}
+
+sub serial_of {
+    my ($self, $name) = @_;
+    my $said = qx{openssl x509 -in '$self->{pki}/$name.crt' -noout -serial};
+    return $said =~ /=([0-9A-F]+)/ ? $1 : die "no certificate in $name.crt\n";
 }
 
 sub sha256_of {
@@ -232,9 +246,13 @@ sub alive {
     return !grep { waitpid($_, POSIX::WNOHANG()) != 0 } @{ $self->{pids} };
 }
 
+# Those given, or all.
 sub stop {
-    my ($self) = @_;
-    for my $pid (reverse splice @{ $self->{pids} }) {
+    my ($self, @given) = @_;
+    my %stop = map { $_ => 1 } @given ? @given : @{ $self->{pids} };
+    my @pids = grep { $stop{$_} } @{ $self->{pids} };
+    @{ $self->{pids} } = grep { !$stop{$_} } @{ $self->{pids} };
+    for my $pid (reverse @pids) {
         next if waitpid($pid, POSIX::WNOHANG()) != 0;
         kill TERM => $pid;
         $self->await(STOP_SECONDS, sub { waitpid($pid, POSIX::WNOHANG()) != 0 })
@@ -253,6 +271,26 @@ sub DESTROY {
     $self->stop;
     remove_tree($self->{dir}) if !$self->{kept};
     return;
+}
+
+# ---- OCSP responders ----
+
+# A program that answers on a port, run in a folder; dies when it does not.
+sub start_responder {
+    my ($self, $port, $folder, @command) = @_;
+    my $said = "$self->{dir}/responder.log";
+    my $pid = $self->spawn(sub {
+        chdir $folder or POSIX::_exit(127);
+        open STDERR, '>>', $said;
+        open STDOUT, '>&', \*STDERR;
+        exec @command or POSIX::_exit(127);
+    });
+    $self->await(START_SECONDS, sub {
+        die "the responder ended: ", $self->read_file($said)
+            if waitpid($pid, POSIX::WNOHANG()) != 0;
+        return answers($port);
+    }) or die "no responder answers on port $port\n";
+    return $pid;
 }
 
 # ---- a backend that answers with the head of the request exactly as it arrived ----

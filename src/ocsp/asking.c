@@ -33,6 +33,20 @@ static int is_allowed(const mtls_round_t *round, const mtls_ask_url_t *url)
     return mtls_fetch_allows(round->env->env->rules, url->url);
 }
 
+/* Whoever has written the list, or the certificate, wants to know; and once is enough. */
+static int level_of_forbidden(const mtls_round_t *round, const char *url)
+{
+    mtls_responder_t *responder = mtls_responders_get(round->env->responders, url);
+
+    return responder && mtls_responder_warn(responder, ticks(round)) ? 4 : 7;
+}
+
+static void tell_not_named(const mtls_round_t *round, const char *url)
+{
+    mtls_round_log(round, level_of_forbidden(round, url),
+                   "%.*s: MTLSOCSPResponderAllow does not name it", URL_SHOWN, url);
+}
+
 static int is_down(const mtls_round_t *round, const mtls_ask_url_t *url)
 {
     const mtls_responder_t *responder = mtls_responders_get(round->env->responders, url->url);
@@ -46,8 +60,10 @@ mtls_asking_t mtls_asking_begins(const mtls_round_t *round)
     int i;
 
     for (i = 0; i < url_count(round); i++) {
-        if (!is_allowed(round, url_at(round, i)))
+        if (!is_allowed(round, url_at(round, i))) {
+            tell_not_named(round, url_at(round, i)->url);
             continue;
+        }
         if (!is_down(round, url_at(round, i)))
             return MTLS_ASKING_NOW;
         found = MTLS_ASKING_LATER;
@@ -75,8 +91,7 @@ static int may_begin(mtls_round_t *round, const mtls_ask_url_t *url)
 {
     if (!is_allowed(round, url)) {
         round->forbidden++;
-        mtls_round_log(round, 7, "%.*s: MTLSOCSPResponderAllow does not name it", URL_SHOWN,
-                       url->url);
+        tell_not_named(round, url->url);
         return 0;
     }
     if (is_down(round, url)) {
@@ -254,8 +269,9 @@ static int take_answer(mtls_round_t *round)
 int mtls_asking_take(mtls_round_t *round)
 {
     if (round->outcome == MTLS_FETCH_FORBIDDEN) {
+        mtls_round_log(round, level_of_forbidden(round, round->fetch.url), "%s",
+                       round->error ? round->error : "a responder is forbidden");
         end(round, MTLS_RESPONDER_NOT_ASKED);
-        mtls_round_log(round, 7, "%s", round->error ? round->error : "a responder is forbidden");
         round->forbidden++;
         next_url(round);
         return 0;

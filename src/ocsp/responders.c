@@ -128,7 +128,7 @@ static mtls_responder_news_t fail(mtls_responder_t *responder, apr_time_t begun,
         responder->failures++;
     if (responder->failures >= FAILURES)
         responder->until = now + mtls_backoff(responder->failures - FAILURES + 1, LONGEST);
-    if (responder->failures > 1 || !mtls_responder_warn(responder, now))
+    if (responder->told || !mtls_responder_warn(responder, now))
         return MTLS_RESPONDER_NO_NEWS;
     responder->told = 1;
     return MTLS_RESPONDER_FAILS;
