@@ -250,8 +250,9 @@ static int badness(mtls_status_t status)
     }
 }
 
+/* `worst` gets whose status it is: 0 is the leaf. */
 static mtls_status_t judge_path(mtls_ocsp_round_t *round, const mtls_peer_path_t *path, int chain,
-                                apr_time_t *valid_until)
+                                apr_time_t *valid_until, int *worst)
 {
     int i, last = chain ? sk_X509_num(path->certificates) - 1 : 1;
     mtls_status_t status = MTLS_STATUS_UNAVAILABLE, one;
@@ -267,18 +268,23 @@ static mtls_status_t judge_path(mtls_ocsp_round_t *round, const mtls_peer_path_t
         if (X509_digest(asked.x, EVP_sha1(), asked.key, NULL) != 1)
             return MTLS_STATUS_UNAVAILABLE;
         one = judge_one(round, &asked, valid_until);
-        if (i == 0 || badness(one) > badness(status))
+        if (i == 0 || badness(one) > badness(status)) {
             status = one;
+            *worst = i;
+        }
     }
     return status;
 }
 
 mtls_status_t mtls_ocsp_status(void *round_, const mtls_evidence_t *evidence, int chain,
-                               apr_time_t *valid_until)
+                               apr_time_t *valid_until, const char **hint)
 {
+    static const char *const above[] = {NULL, "it is the issuer's status",
+                                        "it is the status of a CA above the issuer"};
     mtls_ocsp_round_t *round = round_;
     mtls_status_t status = MTLS_STATUS_UNAVAILABLE;
     mtls_peer_path_t path;
+    int worst = 0;
 
     *valid_until = MTLS_FOREVER;
     if (evidence->chain && evidence->chain->exempt)
@@ -287,7 +293,8 @@ mtls_status_t mtls_ocsp_status(void *round_, const mtls_evidence_t *evidence, in
         *valid_until = round->now;
         return status;
     }
-    status = judge_path(round, &path, chain, valid_until);
+    status = judge_path(round, &path, chain, valid_until, &worst);
+    *hint = above[worst < 2 ? worst : 2];
     mtls_peer_path_done(&path);
     ERR_clear_error();
     return status;

@@ -21,7 +21,7 @@ typedef struct mtls_ocsp_round_t {
 
 /* mtls_status_fn; the baton is an mtls_ocsp_round_t. Inside mtls_peer_enter() and _leave(). */
 mtls_status_t mtls_ocsp_status(void *round, const mtls_evidence_t *evidence, int chain,
-                               apr_time_t *valid_until);
+                               apr_time_t *valid_until, const char **hint);
 
 /* Ask for what is wanted, and wait for it as long as a request may. 1: judge again. Outside of
  * mtls_peer_enter() and _leave(). */

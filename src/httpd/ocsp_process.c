@@ -77,7 +77,7 @@ const char *mtls_ocsp_process_revocations(void)
 
 void mtls_ocsp_process_child(void)
 {
-    if (ocsp.sockets && ocsp.board)
+    if (ocsp.board && ocsp.parent != getpid()) /* with -X there is only one */
         close(ocsp.sockets->take);
 }
 

@@ -21,8 +21,8 @@
  * system's clock. */
 #define QUIET apr_time_from_msec(250)
 
-/* Files read at one look, but for the first: some 100 ms. */
-#define READS_AT_ONCE 2000
+/* After this time of a look, except for the first one, files are left for the next. */
+#define MOST_READING apr_time_from_msec(200)
 
 /* Looks that take longer than this (CPU time) become fewer. */
 #define LONG_LOOK apr_time_from_msec(20)
@@ -52,7 +52,6 @@ struct mtls_folder_t {
     mtls_folder_index_t *index;
     char *buffer; /* of MTLS_MAX_OCSP_BYTES */
     unsigned int looks;
-    int reads_left;
     const char *told;       /* of the folder */
     apr_int64_t rest_until; /* monotonic */
 };
@@ -62,6 +61,7 @@ typedef struct look_t {
     mtls_folder_t *folder;
     int dir;
     apr_time_t now;
+    apr_int64_t read_until; /* monotonic */
     int changed;
     int left;            /* files for the next look */
     apr_int64_t reading; /* CPU time */
@@ -221,7 +221,6 @@ static void read_anew(look_t *look, file_t *file, const struct stat *info)
     const fate_t fate = read_file(look, file, &state);
     const char *error = fate == GOOD ? replace(look, file, info) : "cannot be read";
 
-    look->folder->reads_left--;
     if (fate == GOOD || fate == BAD)
         file->settled = state;
     else
@@ -258,7 +257,8 @@ static void look_into(look_t *look, file_t *file, const struct stat *info)
         file->told = NULL;
     else if ((error = unfit(look, file, info)) != NULL)
         tell(look, file, &state, error);
-    else if (is_quiet(file, info, &state, look->now) && look->folder->reads_left > 0)
+    else if (is_quiet(file, info, &state, look->now) &&
+             clock_us(CLOCK_MONOTONIC) < look->read_until)
         read_anew(look, file, info);
     else
         look->left = 1;
@@ -379,12 +379,13 @@ static void look_now(look_t *look)
 int mtls_folder_look(mtls_folder_t *folder, apr_time_t now)
 {
     look_t look = {.folder = folder, .now = now};
+    const apr_int64_t begun = clock_us(CLOCK_MONOTONIC);
     apr_int64_t took;
 
-    if (clock_us(CLOCK_MONOTONIC) < folder->rest_until)
+    if (begun < folder->rest_until)
         return 0;
     took = -clock_us(CLOCK_THREAD_CPUTIME_ID);
-    folder->reads_left = folder->looks == 0 ? MTLS_MAX_FOLDER_FILES : READS_AT_ONCE;
+    look.read_until = folder->looks == 0 ? APR_INT64_MAX : begun + MOST_READING;
     look_now(&look);
     took += clock_us(CLOCK_THREAD_CPUTIME_ID) - look.reading;
     if (took > LONG_LOOK && !look.left)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include <apr_hash.h>
+#include <openssl/asn1.h>
 
 #include "policy/limits.h"
 
@@ -84,6 +85,112 @@ static void unrefer(mtls_folder_index_t *index, ref_t *ref)
     }
 }
 
+/* ---- a response without its certificates ---- */
+
+/* Reading a certificate costs thirty times what all the rest does (its key is decoded), and there
+ * can be a hundred thousand files: certificates are left to whoever proves a response. */
+
+/* One element. 0: there is none. */
+static int read_element(mtls_span_t from, mtls_span_t *content, int *tag)
+{
+    const unsigned char *begin = (const unsigned char *)from.data, *at = begin;
+    long len = 0;
+    int number, class,
+        form = from.len > 0 && from.len <= MTLS_MAX_OCSP_BYTES
+                   ? ASN1_get_object(&at, &len, &number, &class, (long)from.len)
+                   : 0x80;
+
+    if ((form & 0x80) || form == (V_ASN1_CONSTRUCTED | 1))
+        return 0;
+    *tag = class | (form & V_ASN1_CONSTRUCTED) | number;
+    *content = mtls_span((const char *)at, (apr_size_t)len);
+    return 1;
+}
+
+/* What is in an element that is all there is. */
+static int enter(mtls_span_t *s, int tag)
+{
+    const char *const end = s->data + s->len;
+    mtls_span_t content;
+    int found;
+
+    if (!read_element(*s, &content, &found) || found != tag || content.data + content.len != end)
+        return 0;
+    *s = content;
+    return 1;
+}
+
+/* The next element, whatever it is, with its head. */
+static int next(mtls_span_t *s, mtls_span_t *whole)
+{
+    mtls_span_t content;
+    int tag;
+
+    if (!read_element(*s, &content, &tag))
+        return 0;
+    *whole = mtls_span(s->data, (apr_size_t)(content.data + content.len - s->data));
+    *s = mtls_span(s->data + whole->len, s->len - whole->len);
+    return 1;
+}
+
+#define SEQUENCE (V_ASN1_SEQUENCE | V_ASN1_CONSTRUCTED)
+#define EXPLICIT (V_ASN1_CONTEXT_SPECIFIC | V_ASN1_CONSTRUCTED) /* [0] */
+
+/* The parts of OCSPResponse and BasicOCSPResponse (RFC 6960 4.2.1) but the certificates. 0: it is
+ * something else. */
+static int read_parts(mtls_span_t der, mtls_span_t *status, mtls_span_t *type, mtls_span_t *basic)
+{
+    mtls_span_t part, rest;
+    int i;
+
+    if (!enter(&der, SEQUENCE) || !next(&der, status) || !enter(&der, EXPLICIT) ||
+        !enter(&der, SEQUENCE) || !next(&der, type) || !enter(&der, V_ASN1_OCTET_STRING) ||
+        !enter(&der, SEQUENCE))
+        return 0;
+    for (i = 0, rest = der; i < 3; i++) {
+        if (!next(&rest, &part))
+            return 0;
+    }
+    *basic = mtls_span(der.data, der.len - rest.len);
+    return rest.len == 0 || enter(&rest, EXPLICIT);
+}
+
+static unsigned char *put_head(unsigned char *to, int tag, apr_size_t len)
+{
+    ASN1_put_object(&to, (tag & V_ASN1_CONSTRUCTED) != 0, (int)len, tag & 0x1f, tag & 0xc0);
+    return to;
+}
+
+static unsigned char *put_bytes(unsigned char *to, mtls_span_t bytes)
+{
+    memcpy(to, bytes.data, bytes.len);
+    return to + bytes.len;
+}
+
+static apr_size_t with_head(apr_size_t len)
+{
+    return (apr_size_t)ASN1_object_size(1, (int)len, V_ASN1_SEQUENCE);
+}
+
+static mtls_span_t without_certificates(apr_pool_t *p, mtls_span_t der)
+{
+    mtls_span_t status, type, basic;
+    apr_size_t octets, bytes, whole;
+    unsigned char *begin, *to;
+
+    if (!read_parts(der, &status, &type, &basic))
+        return der;
+    octets = with_head(basic.len);
+    bytes = type.len + with_head(octets);
+    whole = status.len + with_head(with_head(bytes));
+    begin = to = apr_palloc(p, with_head(whole));
+    to = put_bytes(put_head(to, SEQUENCE, whole), status);
+    to = put_head(put_head(to, EXPLICIT, with_head(bytes)), SEQUENCE, bytes);
+    to = put_head(put_bytes(to, type), V_ASN1_OCTET_STRING, octets);
+    to = put_bytes(put_head(to, SEQUENCE, basic.len), basic);
+    return mtls_span((const char *)begin, (apr_size_t)(to - begin));
+}
+
 /* ---- responses ---- */
 
 static void note_key(void *baton, mtls_span_t key)
@@ -122,7 +229,8 @@ const char *mtls_folder_index_add(mtls_folder_index_t *index, mtls_span_t der, a
     *added = NULL;
     apr_pool_clear(index->scratch);
     keys = apr_array_make(index->scratch, 2, sizeof(mtls_span_t));
-    error = mtls_ocsp_response_keys(index->scratch, der, note_key, keys);
+    error = mtls_ocsp_response_keys(index->scratch, without_certificates(index->scratch, der),
+                                    note_key, keys);
     if (error || keys->nelts == 0)
         return error ? error : "speaks of no certificate by SHA-256 or SHA-1";
     *added = make(index, der, keys->nelts);

@@ -67,13 +67,17 @@ static void ask_status(const mtls_policy_t *policy, const mtls_evidence_t *evide
 {
     mtls_result_t *result = &verdict->result;
     apr_time_t until = judge->now;
+    const char *hint = NULL;
 
     verdict->status = MTLS_STATUS_UNAVAILABLE;
     if (judge->status_of)
-        verdict->status = judge->status_of(judge->baton, evidence, policy->ocsp.chain, &until);
+        verdict->status =
+            judge->status_of(judge->baton, evidence, policy->ocsp.chain, &until, &hint);
     if (until < result->valid_until)
         result->valid_until = until;
     result->reason = judge_status(&policy->ocsp, verdict->status);
+    if (result->reason != MTLS_OK)
+        result->hint = hint;
 }
 
 void mtls_policy_judge(const mtls_policy_t *policy, const mtls_evidence_t *evidence,

@@ -22,9 +22,9 @@ typedef struct mtls_rule_t mtls_rule_t;
 typedef int (*mtls_expr_fn)(void *baton, const void *expr);
 
 /* The OCSP status of the evidence's leaf, with `chain` of its whole chain; `valid_until` gets how
- * long that holds. */
+ * long that holds, `hint` static text for the log or NULL. */
 typedef mtls_status_t (*mtls_status_fn)(void *baton, const mtls_evidence_t *evidence, int chain,
-                                        apr_time_t *valid_until);
+                                        apr_time_t *valid_until, const char **hint);
 
 /* What judging needs beside the evidence. */
 typedef struct mtls_judge_t {

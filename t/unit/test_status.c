@@ -14,7 +14,7 @@ typedef struct oracle_t {
 } oracle_t;
 
 static mtls_status_t answer(void *oracle_, const mtls_evidence_t *evidence, int chain,
-                            apr_time_t *valid_until)
+                            apr_time_t *valid_until, const char **hint)
 {
     oracle_t *oracle = oracle_;
 
@@ -22,6 +22,7 @@ static mtls_status_t answer(void *oracle_, const mtls_evidence_t *evidence, int 
     oracle->asked++;
     oracle->chain = chain;
     *valid_until = oracle->until;
+    *hint = "a hint";
     return oracle->status;
 }
 
@@ -103,6 +104,10 @@ static void demand_case(void **state)
     result = judged(policy_of("subject.C CH", row->level, 0), &peer, &oracle, &verdict);
     assert_string_equal(mtls_reason_token(result.reason), row->reason);
     assert_int_equal(oracle.asked, row->asked);
+    if (result.reason == MTLS_OK)
+        assert_null(result.hint);
+    else
+        assert_string_equal(result.hint, "a hint");
     assert_int_equal(verdict.status, row->asked ? row->status : MTLS_STATUS_NOT_ASKED);
 }
 
