@@ -9,7 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 use MTLSTest;
-use MTLSTest::Crowd qw(in_parallel);
+use MTLSTest::Crowd qw(in_parallel ask_timed);
 use MTLSTest::Ocsp  qw(make_certificate cert_id serial_hex);
 use MTLSTest::Responder;
 
@@ -110,7 +110,7 @@ for my $row (@rows) {
     make_certificate($cert,
         ocsp => $name eq 'many-addresses'
         ? ['ldap://127.0.0.1/', 'file:///etc/passwd', "ht\ntp://x/", $responder->url]
-        : [$responder->url]);
+        : [$responder->url("/$name/")]);
     my %o = %$spec;
     if (my $wrong = delete $o{wrong}) {
         my ($hashes, $of) = @$wrong;
@@ -217,6 +217,7 @@ sub vhost {
     my ($name, @lines) = @_;
     return join "\n", "Listen 127.0.0.1:\@Port_$name\@",
         "<VirtualHost 127.0.0.1:\@Port_$name\@>", 'ServerName gateway.test', '@TLS@',
+        'MTLSHandshake defer',
         'AliasMatch "^/" "@Htdocs@/index.html"',
         'Header always set X-Reason "expr=%{reqenv:MTLS_REASON}"', @lines,
         map({ "<Location \"/$_\">\nMTLSOCSP $_\n</Location>" } 'require', 'prefer'),
@@ -241,15 +242,13 @@ my $server = private(
 
 # --- the table ------------------------------------------------------------------------------------
 my @results = in_parallel(
-    4,
+    3,
     sub {
         my $cert = "p-$_[0][0]";
-        my $tls  = $server->tls(cert => $cert);
         my %r;
         for my $path ('require', 'prefer') {
-            $tls = $server->tls(cert => $cert) if $r{require} && $r{require} =~ /revoked/;
-            my $answer = $tls->request("/$path");
-            $r{$path} = $answer->status . ' ' . ($answer->header('X-Reason') // '');
+            my $asked = ask_timed($server, "/$path", cert => $cert);
+            $r{$path} = $asked->{error} // $asked->{outcome};
         }
         return \%r;
     },

@@ -171,7 +171,32 @@ for my $kind (qw(redis memcached)) {
     shared_again($server, "$kind back, one child");
     my $again = () = $server->log->matching(qr/the cache "\w+:\S+" takes entries again/);
     is($again, $takes, "$kind back: it is said");
+
+    # It accepts connections, and says nothing: httpd's modules would wait for ever.
+    $daemon->freeze;
+    $slowest = 0;
+    for my $try (1 .. 10) {
+        like(
+            join(' ', both($server, name => "$kind mute, $try", same => 1)),
+            qr/\A200 allow ok (?:200 allow ok|403 deny chain_incomplete)\z/,
+            "$kind mute: $try"
+        );
+    }
+    cmp_ok($slowest, '<', 5, "$kind mute: nobody waits for it");
+    cmp_ok(scalar(() = $server->log->matching(qr/the cache "\w+:\S+" does not \w+ entries/)),
+        '>', $gives + $takes, "$kind mute: it is said");
+    $daemon->thaw;
+    shared_again($server, "$kind says something again");
+
+    # Nor does the end of a child wait.
+    $daemon->freeze;
+    both($server, name => "$kind mute before the end", same => 1);
+    my $begun = time;
     $server->stop;
+    cmp_ok(time - $begun, '<', 5, "$kind mute: the server stops");
+    is(scalar($server->log->matching(qr/segfault|\bexit signal|Assertion|still did not exit/i)),
+        0, "$kind: no child died, or was killed");
+    $daemon->thaw;
     $daemon->down;
 }
 

@@ -170,11 +170,11 @@ static void look_up(mtls_ocsp_round_t *round, const asked_t *asked, mtls_ocsp_re
                     const mtls_lookup_terms_t *terms, mtls_lookup_t *found)
 {
     mtls_lookup_judge(here.proofs, &asked->subject, record, terms, found);
-    if (found->status != MTLS_STATUS_UNAVAILABLE || !here.revocations)
+    if (found->status == MTLS_STATUS_REVOKED || !here.revocations)
         return;
-    /* What the cache has lost in a restart may have been revoked before: while nobody can be asked,
-     * or too many are asking, that must not be forgotten. */
-    record->revocation = mtls_revocations_get(here.revocations, round->r->pool, asked->key);
+    /* What this server has proved once counts whatever a cache says that has lost it in a restart,
+     * did not take it, or is somebody else's to write. */
+    record->revocation = mtls_revocations_get(here.revocations, round->r->pool, &asked->subject);
     if (record->revocation.len)
         mtls_lookup_judge(here.proofs, &asked->subject, record, terms, found);
 }

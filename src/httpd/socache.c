@@ -7,6 +7,8 @@
 #include <http_log.h>
 #include <util_mutex.h>
 
+#include "httpd/socache_entry.h"
+
 APLOG_USE_MODULE(mtls_policy);
 
 /* mod_socache_dbm refuses entries of 950 bytes and more, whatever the library could do. Behind it
@@ -35,10 +37,8 @@ typedef struct health_t {
 
 struct mtls_socache_t {
     const char *text; /* as configured */
-    ap_socache_provider_t *provider;
-    ap_socache_instance_t *instance;
+    mtls_entries_t entries;
     apr_global_mutex_t *mutex; /* NULL: the provider needs none */
-    server_rec *server;
     int in_pieces;
     int open;
     health_t reading, writing;
@@ -71,25 +71,26 @@ const char *mtls_socache_create(mtls_socache_t **cache, const char *text, apr_po
 
     *cache = NULL;
     if (strcmp(name, MTLS_SOCACHE_OURS) != 0)
-        made->provider =
+        made->entries.provider =
             ap_lookup_provider(AP_SOCACHE_PROVIDER_GROUP, name, AP_SOCACHE_PROVIDER_VERSION);
-    if (!made->provider)
+    if (!made->entries.provider)
         return apr_psprintf(p,
                             "\"%s\" is no shared object cache provider that can be used here; "
                             "there are: %s",
                             name, provider_names(ptemp));
-    error = made->provider->create(&made->instance, colon ? colon + 1 : NULL, ptemp, p);
+    error =
+        made->entries.provider->create(&made->entries.instance, colon ? colon + 1 : NULL, ptemp, p);
     if (error)
         return apr_psprintf(p, "\"%s\": %s", text, error);
     made->text = apr_pstrdup(p, text);
-    made->in_pieces = strcmp(made->provider->name, "dbm") == 0;
+    made->in_pieces = strcmp(made->entries.provider->name, "dbm") == 0;
     *cache = made;
     return NULL;
 }
 
 const char *mtls_socache_name(const mtls_socache_t *cache)
 {
-    return cache->provider->name;
+    return cache->entries.provider->name;
 }
 
 /* ---- start ---- */
@@ -100,16 +101,16 @@ apr_status_t mtls_socache_open(mtls_socache_t *cache, const char *name, const ch
     static const struct ap_socache_hints hints = {64, 1500, apr_time_from_sec(3600)};
     apr_status_t rv = APR_SUCCESS;
 
-    if (cache->provider->flags & AP_SOCACHE_FLAG_NOTMPSAFE)
+    if (cache->entries.provider->flags & AP_SOCACHE_FLAG_NOTMPSAFE)
         rv = ap_global_mutex_create(&cache->mutex, NULL, name, NULL, s, pconf, 0);
     if (rv == APR_SUCCESS)
-        rv = cache->provider->init(cache->instance, namespace, &hints, s, pconf);
+        rv = cache->entries.provider->init(cache->entries.instance, namespace, &hints, s, pconf);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
                      "mtls_policy: the cache \"%s\" cannot be opened", cache->text);
         return rv;
     }
-    cache->server = s;
+    cache->entries.server = s;
     cache->open = 1;
     return APR_SUCCESS;
 }
@@ -117,34 +118,50 @@ apr_status_t mtls_socache_open(mtls_socache_t *cache, const char *name, const ch
 void mtls_socache_close(mtls_socache_t *cache)
 {
     if (cache->open)
-        cache->provider->destroy(cache->instance, cache->server);
+        cache->entries.provider->destroy(cache->entries.instance, cache->entries.server);
     cache->open = 0;
+}
+
+/* Only what is not in this machine is without a lock. */
+static int is_remote(const mtls_socache_t *cache)
+{
+    return !(cache->entries.provider->flags & AP_SOCACHE_FLAG_NOTMPSAFE);
+}
+
+/* What comes after the end of a child's pool does without the cache. */
+static apr_status_t forget_courier(void *cache_)
+{
+    mtls_socache_t *cache = cache_;
+
+    cache->open = 0;
+    cache->entries.courier = NULL;
+    return APR_SUCCESS;
 }
 
 void mtls_socache_child(mtls_socache_t *cache, apr_pool_t *pchild, server_rec *s)
 {
-    apr_status_t rv;
+    apr_status_t rv = APR_SUCCESS;
 
-    if (!cache->open || !cache->mutex)
+    if (!cache->open)
         return;
-    rv =
-        apr_global_mutex_child_init(&cache->mutex, apr_global_mutex_lockfile(cache->mutex), pchild);
+    if (cache->mutex) {
+        rv = apr_global_mutex_child_init(&cache->mutex, apr_global_mutex_lockfile(cache->mutex),
+                                         pchild);
+    } else if ((cache->entries.courier = mtls_courier_make(pchild)) != NULL) {
+        apr_pool_pre_cleanup_register(pchild, cache, forget_courier);
+    } else {
+        rv = APR_ENOMEM;
+    }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
-                     "mtls_policy: the mutex of the cache \"%s\" cannot be used by this child, "
-                     "which does without",
+                     "mtls_policy: the cache \"%s\" cannot be used by this child, which does "
+                     "without",
                      cache->text);
         cache->open = 0;
     }
 }
 
 /* ---- failures ---- */
-
-/* Only what is not in this machine has pauses: a full shmcb is as quick as an empty one. */
-static int is_remote(const mtls_socache_t *cache)
-{
-    return !(cache->provider->flags & AP_SOCACHE_FLAG_NOTMPSAFE);
-}
 
 static int is_paused(const health_t *health)
 {
@@ -153,27 +170,36 @@ static int is_paused(const health_t *health)
     return until && apr_time_now() < until && until - apr_time_now() <= PAUSE;
 }
 
+static void pause_it(health_t *health)
+{
+    __atomic_store_n(&health->paused_for, apr_time_now() + PAUSE, __ATOMIC_RELAXED);
+}
+
 /* One line when it begins and one when it ends, of each process. */
 static void note(mtls_socache_t *cache, health_t *health, apr_status_t rv)
 {
     const char *doing = health == &cache->reading ? "give" : "take";
     int failed = rv != APR_SUCCESS;
 
-    if (failed && is_remote(cache))
-        __atomic_store_n(&health->paused_for, apr_time_now() + PAUSE, __ATOMIC_RELAXED);
+    if (failed && is_remote(cache)) /* a full shmcb is as quick as an empty one */
+        pause_it(health);
+    if (rv == APR_TIMEUP) /* it is mute */
+        pause_it(health == &cache->reading ? &cache->writing : &cache->reading);
     if (__atomic_exchange_n(&health->failed, failed, __ATOMIC_ACQ_REL) == failed)
         return;
     if (failed)
-        ap_log_error(APLOG_MARK, is_remote(cache) ? APLOG_WARNING : APLOG_INFO, rv, cache->server,
+        ap_log_error(APLOG_MARK, is_remote(cache) ? APLOG_WARNING : APLOG_INFO, rv,
+                     cache->entries.server,
                      "mtls_policy: the cache \"%s\" does not %s entries; what would be shared "
                      "with other children is not",
                      cache->text, doing);
     else
-        ap_log_error(APLOG_MARK, is_remote(cache) ? APLOG_NOTICE : APLOG_INFO, 0, cache->server,
-                     "mtls_policy: the cache \"%s\" %ss entries again", cache->text, doing);
+        ap_log_error(APLOG_MARK, is_remote(cache) ? APLOG_NOTICE : APLOG_INFO, 0,
+                     cache->entries.server, "mtls_policy: the cache \"%s\" %ss entries again",
+                     cache->text, doing);
 }
 
-/* ---- single entries ---- */
+/* ---- the lock ---- */
 
 static int lock(const mtls_socache_t *cache)
 {
@@ -184,22 +210,6 @@ static void unlock(const mtls_socache_t *cache)
 {
     if (cache->mutex)
         apr_global_mutex_unlock(cache->mutex);
-}
-
-static apr_status_t get_entry(mtls_socache_t *cache, mtls_span_t key, unsigned char *data,
-                              unsigned int *len, apr_pool_t *p)
-{
-    return cache->provider->retrieve(cache->instance, cache->server,
-                                     (const unsigned char *)key.data, (unsigned int)key.len, data,
-                                     len, p);
-}
-
-static apr_status_t put_entry(mtls_socache_t *cache, mtls_span_t key, mtls_span_t data,
-                              apr_time_t expires, apr_pool_t *p)
-{
-    return cache->provider->store(cache->instance, cache->server, (const unsigned char *)key.data,
-                                  (unsigned int)key.len, expires, (unsigned char *)data.data,
-                                  (unsigned int)data.len, p);
 }
 
 /* ---- values in pieces ---- */
@@ -221,7 +231,7 @@ static apr_status_t get_pieces(mtls_socache_t *cache, mtls_span_t key, unsigned 
 
     for (number = 0; at < total && rv == APR_SUCCESS; number++, at += len) {
         len = total - at;
-        rv = get_entry(cache, piece_key(name, key, number), data + at, &len, p);
+        rv = mtls_entry_get(&cache->entries, piece_key(name, key, number), data + at, &len, p);
         if (rv == APR_SUCCESS && len == 0)
             rv = APR_NOTFOUND;
     }
@@ -233,7 +243,7 @@ static apr_status_t get_value(mtls_socache_t *cache, mtls_span_t key, unsigned c
 {
     unsigned char first[PIECE_BYTES + 1];
     unsigned int n = sizeof(first), total;
-    apr_status_t rv = get_entry(cache, key, first, &n, p);
+    apr_status_t rv = mtls_entry_get(&cache->entries, key, first, &n, p);
 
     if (rv != APR_SUCCESS || n < 1 || n > sizeof(first))
         return rv == APR_SUCCESS ? APR_NOTFOUND : rv;
@@ -264,19 +274,21 @@ static apr_status_t put_value(mtls_socache_t *cache, mtls_span_t key, mtls_span_
 
     if (data.len < sizeof(first)) {
         memcpy(first + 1, data.data, data.len);
-        return put_entry(cache, key, mtls_span(first, data.len + 1), expires, p);
+        return mtls_entry_put(&cache->entries, key, mtls_span(first, data.len + 1), expires, p);
     }
     if (data.len > (apr_size_t)MOST_PIECES * PIECE_BYTES || key.len + 2 > PIECE_KEY)
         return APR_ENOSPC;
     for (number = 0; at < data.len && rv == APR_SUCCESS; number++, at += n) {
         n = data.len - at < PIECE_BYTES ? data.len - at : PIECE_BYTES;
-        rv = put_entry(cache, piece_key(name, key, number), mtls_span(data.data + at, n), expires,
-                       p);
+        rv = mtls_entry_put(&cache->entries, piece_key(name, key, number),
+                            mtls_span(data.data + at, n), expires, p);
     }
     first[0] = HEAD;
     for (number = 0; number < 4; number++)
         first[1 + number] = (char)(data.len >> (8 * (3 - number)));
-    return rv == APR_SUCCESS ? put_entry(cache, key, mtls_span(first, HEAD_BYTES), expires, p) : rv;
+    return rv == APR_SUCCESS
+               ? mtls_entry_put(&cache->entries, key, mtls_span(first, HEAD_BYTES), expires, p)
+               : rv;
 }
 
 /* ---- use ---- */
@@ -290,7 +302,7 @@ apr_status_t mtls_socache_get(mtls_socache_t *cache, mtls_span_t key, unsigned c
     if (is_paused(&cache->reading) || !lock(cache))
         return APR_NOTFOUND;
     rv = cache->in_pieces ? get_value(cache, key, data, len, p)
-                          : get_entry(cache, key, data, len, p);
+                          : mtls_entry_get(&cache->entries, key, data, len, p);
     unlock(cache);
     if (rv == APR_SUCCESS && *len > most)
         rv = APR_EGENERAL;
@@ -321,7 +333,7 @@ apr_status_t mtls_socache_put(mtls_socache_t *cache, mtls_span_t key, mtls_span_
         return APR_EGENERAL;
     expires = lifetime(cache, expires);
     rv = cache->in_pieces ? put_value(cache, key, data, expires, p)
-                          : put_entry(cache, key, data, expires, p);
+                          : mtls_entry_put(&cache->entries, key, data, expires, p);
     unlock(cache);
     note(cache, &cache->writing, rv);
     if (rv == APR_SUCCESS && is_remote(cache))
@@ -336,9 +348,10 @@ apr_status_t mtls_socache_remove(mtls_socache_t *cache, mtls_span_t key, apr_poo
 
     if (is_paused(&cache->writing) || !lock(cache))
         return APR_EGENERAL;
-    rv = cache->provider->remove(cache->instance, cache->server, (const unsigned char *)key.data,
-                                 (unsigned int)key.len, p);
+    rv = mtls_entry_remove(&cache->entries, key, p);
     unlock(cache);
+    if (rv == APR_TIMEUP)
+        note(cache, &cache->writing, rv);
     return rv;
 }
 
@@ -348,7 +361,7 @@ void mtls_socache_status(mtls_socache_t *cache, request_rec *r, int flags)
 {
     if (!lock(cache))
         return;
-    cache->provider->status(cache->instance, r, flags);
+    cache->entries.provider->status(cache->entries.instance, r, flags);
     unlock(cache);
 }
 
@@ -379,7 +392,8 @@ apr_status_t mtls_socache_each(mtls_socache_t *cache, mtls_socache_each_fn fn, v
         return APR_ENOTIMPL;
     if (!lock(cache))
         return APR_EGENERAL;
-    rv = cache->provider->iterate(cache->instance, cache->server, &each, each_entry, p);
+    rv = cache->entries.provider->iterate(cache->entries.instance, cache->entries.server, &each,
+                                          each_entry, p);
     unlock(cache);
     return rv;
 }

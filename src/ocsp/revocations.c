@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <apr_tables.h>
+#include <openssl/evp.h>
 
 #include "policy/limits.h"
 #include "policy/value.h"
@@ -29,9 +30,14 @@ struct mtls_revocations_t {
 };
 
 static const char *name_of(const mtls_revocations_t *revocations, apr_pool_t *p,
-                           const unsigned char *key)
+                           const mtls_ocsp_subject_t *subject)
 {
-    return apr_pstrcat(p, revocations->path, "/", mtls_value_hex(p, key, MTLS_OCSP_KEY_BYTES), NAME,
+    mtls_span_t certid = mtls_ocsp_certid_key(p, subject, MTLS_OCSP_SHA256);
+    unsigned char digest[MTLS_DIGEST_BYTES] = {0};
+
+    if (!certid.len || EVP_Digest(certid.data, certid.len, digest, NULL, EVP_sha256(), NULL) != 1)
+        memset(digest, 0, sizeof(digest)); /* whoever else gets there is proved to be another one */
+    return apr_pstrcat(p, revocations->path, "/", mtls_value_hex(p, digest, sizeof(digest)), NAME,
                        NULL);
 }
 
@@ -160,10 +166,10 @@ static apr_size_t read_all(int fd, char *data, apr_size_t size)
 }
 
 mtls_span_t mtls_revocations_get(const mtls_revocations_t *revocations, apr_pool_t *p,
-                                 const unsigned char *key)
+                                 const mtls_ocsp_subject_t *subject)
 {
     /* A FIFO under this name must not hold us up, nor a link lead elsewhere. */
-    int fd = open(name_of(revocations, p, key), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int fd = open(name_of(revocations, p, subject), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     mtls_span_t found = {NULL, 0};
     struct stat st;
 
@@ -214,9 +220,9 @@ static const char *write_part(apr_pool_t *p, const char *part, mtls_span_t der)
 }
 
 const char *mtls_revocations_put(mtls_revocations_t *revocations, apr_pool_t *p,
-                                 const unsigned char *key, mtls_span_t der)
+                                 const mtls_ocsp_subject_t *subject, mtls_span_t der)
 {
-    const char *name = name_of(revocations, p, key);
+    const char *name = name_of(revocations, p, subject);
     const char *part = apr_psprintf(p, "%s.%ld" PART, name, (long)getpid());
     const char *error = write_part(p, part, der);
     struct stat st;
@@ -235,8 +241,8 @@ const char *mtls_revocations_put(mtls_revocations_t *revocations, apr_pool_t *p,
 }
 
 void mtls_revocations_remove(mtls_revocations_t *revocations, apr_pool_t *p,
-                             const unsigned char *key)
+                             const mtls_ocsp_subject_t *subject)
 {
-    if (unlink(name_of(revocations, p, key)) == 0)
+    if (unlink(name_of(revocations, p, subject)) == 0)
         revocations->count--;
 }

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The mod_mtls_policy authors */
 
-/* A folder of OCSPResponses that have proved revocations, one file a certificate, named by its
- * SHA-1: they outlive restarts and caches. A file proves nothing by being there; whoever reads it
- * proves it again. At most MTLS_MAX_OCSP_REVOCATIONS: the oldest go. One thread of a process;
- * several processes may share the folder. */
+/* A folder of OCSPResponses that have proved revocations, one file a CertID: they outlive restarts
+ * and caches. The certificate's own bytes are not its name here, as they are in the cache: of an
+ * ECDSA signature anybody can make another one that is as good, and what is revoked is a serial
+ * number of an issuer. A file proves nothing by being there; whoever reads it proves it again. At
+ * most MTLS_MAX_OCSP_REVOCATIONS: the oldest go. One thread of a process; several processes may
+ * share the folder. */
 
 #ifndef MTLS_OCSP_REVOCATIONS_H
 #define MTLS_OCSP_REVOCATIONS_H
 
-#include "ocsp/record.h"
+#include "pki/ocsp_message.h"
 
 typedef struct mtls_revocations_t mtls_revocations_t;
 
@@ -21,14 +23,14 @@ const mtls_revocations_t *mtls_revocations_reader(apr_pool_t *p, const char *pat
 
 /* A response, in `p`, not proved. Empty: there is none that can be read. */
 mtls_span_t mtls_revocations_get(const mtls_revocations_t *revocations, apr_pool_t *p,
-                                 const unsigned char *key);
+                                 const mtls_ocsp_subject_t *subject);
 
 /* NULL or what went wrong, in `p`. There is the old file or the whole new one, never a part. It is
  * as durable as what the system has not written yet. */
 const char *mtls_revocations_put(mtls_revocations_t *revocations, apr_pool_t *p,
-                                 const unsigned char *key, mtls_span_t der);
+                                 const mtls_ocsp_subject_t *subject, mtls_span_t der);
 
 void mtls_revocations_remove(mtls_revocations_t *revocations, apr_pool_t *p,
-                             const unsigned char *key);
+                             const mtls_ocsp_subject_t *subject);
 
 #endif

@@ -160,7 +160,7 @@ void mtls_round_look(mtls_round_t *round, const mtls_ocsp_record_t *remembered)
     round->before = mtls_held_status(&round->held);
     add_record(round, remembered);
     if (env->revocations)
-        file = mtls_revocations_get(env->revocations, env->scratch, round->ask.key);
+        file = mtls_revocations_get(env->revocations, env->scratch, &round->subject);
     round->file_counts = add_revocation(round, file);
     add_folder(round, env->scratch);
 
@@ -224,9 +224,9 @@ static void write_file(mtls_round_t *round, const mtls_ocsp_record_t *record)
         return;
     if (!record->revocation.len) {
         if (round->file_counts)
-            mtls_revocations_remove(revocations, round->p, round->ask.key);
+            mtls_revocations_remove(revocations, round->p, &round->subject);
     } else if (!round->file_is_right) {
-        error = mtls_revocations_put(revocations, round->p, round->ask.key, record->revocation);
+        error = mtls_revocations_put(revocations, round->p, &round->subject, record->revocation);
     }
     if (error)
         mtls_round_log(round, 4, "a revocation may be forgotten in a restart: %s", error);

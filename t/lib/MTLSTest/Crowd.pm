@@ -3,8 +3,7 @@
 
 package MTLSTest::Crowd;
 
-# Clients side by side: processes that each do something, or many connections over which requests
-# are sent before any answer is read.
+# Clients side by side: processes that each do something.
 
 use strict;
 use warnings;
@@ -13,7 +12,7 @@ use JSON::PP    ();
 use POSIX       ();
 use Time::HiRes qw(time);
 
-our @EXPORT_OK = qw(in_parallel all_at_once ask_timed);
+our @EXPORT_OK = qw(in_parallel ask_timed);
 
 # Runs code($item) for each item in a process of its own, at most so many at a time. Returns what
 # each returned (a reference JSON can carry), in the order of the items.
@@ -49,22 +48,11 @@ sub ask_timed {
     my $tls  = $server->tls(%o);
     my $from = time;
     my $r    = $tls->request($path);
-    return { outcome => shown($r), seconds => time - $from, error => $tls->error };
-}
-
-sub shown { my ($r) = @_; return $r->status . ' ' . ($r->header('X-Reason') // '') }
-
-# The same request over many connections that are open already; every one is sent before the first
-# answer is read. Returns how often each outcome came, and the seconds until the last.
-sub all_at_once {
-    my ($path, @connections) = @_;
-    my $from = time;
-    my @ids  = map { $_->send_head($path) } @connections;
-    my %count;
-    for my $n (0 .. $#connections) {
-        $count{ shown($connections[$n]->read_response('GET', $ids[$n])) }++;
-    }
-    return (\%count, time - $from);
+    return {
+        outcome => $r->status . ' ' . ($r->header('X-Reason') // ''),
+        seconds => time - $from,
+        error   => $tls->error
+    };
 }
 
 1;

@@ -212,6 +212,7 @@ sub hear {
         $self->note("cannot answer: $@");
         forget($c, $clients);
     };
+    $c->{closes} = 1 if $head =~ m{\A\S+ \S+ HTTP/1\.0\r};    # mod_ssl reads to the end
     return;
 }
 
@@ -265,13 +266,13 @@ sub respond {
     return speak($c, $how, $self->answer($request, $ca, $spec));
 }
 
-# RFC 6960 A.1.1: what follows the responder's own path ("/" or one folder), which may hold slashes
-# of its own.
+# RFC 6960 A.1.1: what follows the responder's own path, of which the client alone knows how long it
+# is; Base64 has slashes of its own.
 sub request_of_target {
     my ($target) = @_;
     my $path = $target =~ s{\Ahttp://[^/]*}{}r =~ s/%([0-9A-Fa-f]{2})/chr hex $1/ger;
-    for my $text ($path =~ s{\A/}{}r, $path =~ s{\A/[^/]*/}{}r) {
-        my $request = eval { parse_request(decode_base64($text)) };
+    while ($path =~ s{\A[^/]*/}{}) {
+        my $request = eval { parse_request(decode_base64($path)) };
         return $request if $request;
     }
     return;
