@@ -28,6 +28,15 @@ static const mtls_ask_url_t *url_at(const mtls_round_t *round, int i)
     return &APR_ARRAY_IDX(round->ask.urls, i, mtls_ask_url_t);
 }
 
+/* What is remembered of a responder is remembered for one issuer: whose certificates name a slow
+ * address before another CA's, or ask that one for what it never knew, must not have it left alone
+ * for everybody. */
+static mtls_responder_t *responder_of(const mtls_round_t *round, const char *url)
+{
+    return mtls_responders_get(round->env->responders,
+                               apr_pstrcat(round->p, round->issuer, " ", url, NULL));
+}
+
 static int is_allowed(const mtls_round_t *round, const mtls_ask_url_t *url)
 {
     return mtls_fetch_allows(round->env->env->rules, url->url);
@@ -36,7 +45,7 @@ static int is_allowed(const mtls_round_t *round, const mtls_ask_url_t *url)
 /* Whoever has written the list, or the certificate, wants to know; and once is enough. */
 static int level_of_forbidden(const mtls_round_t *round, const char *url)
 {
-    mtls_responder_t *responder = mtls_responders_get(round->env->responders, url);
+    mtls_responder_t *responder = responder_of(round, url);
 
     return responder && mtls_responder_warn(responder, ticks(round)) ? 4 : 7;
 }
@@ -49,7 +58,7 @@ static void tell_not_named(const mtls_round_t *round, const char *url)
 
 static int is_down(const mtls_round_t *round, const mtls_ask_url_t *url)
 {
-    const mtls_responder_t *responder = mtls_responders_get(round->env->responders, url->url);
+    const mtls_responder_t *responder = responder_of(round, url->url);
 
     return !responder || mtls_responder_is_down(responder, ticks(round));
 }
@@ -114,7 +123,7 @@ static int prepare(mtls_round_t *round, const mtls_ask_url_t *url)
 {
     apr_time_t now = ticks(round);
 
-    round->responder = mtls_responders_get(round->env->responders, url->url);
+    round->responder = responder_of(round, url->url);
     if (!round->responder)
         return 0;
     round->hash = choose_hash(round);
@@ -211,6 +220,12 @@ static int give_up(mtls_round_t *round, const char *detail)
     return 0;
 }
 
+/* One that was given the last moments of a round has not failed by not answering in them. */
+static int had_its_time(const mtls_round_t *round)
+{
+    return round->deadline - round->begun >= round->ask.timeout / 2;
+}
+
 /* A responder that never proved anything yet may have refused the CertID over HTTP: it is asked
  * with the other one while there is time. */
 static int take_failure(mtls_round_t *round)
@@ -220,7 +235,8 @@ static int take_failure(mtls_round_t *round)
     mtls_responder_hash(round->responder, ticks(round), &known);
     again =
         !known && has_other_hash(round) && round->deadline - ticks(round) >= round->ask.timeout / 2;
-    end(round, again ? MTLS_RESPONDER_NOT_ASKED : MTLS_RESPONDER_NOT_REACHED);
+    end(round,
+        again || !had_its_time(round) ? MTLS_RESPONDER_NOT_ASKED : MTLS_RESPONDER_NOT_REACHED);
     return again ? 0 : give_up(round, NULL);
 }
 

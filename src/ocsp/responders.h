@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The mod_mtls_policy authors */
 
-/* What is known of the responders themselves, by URL: which CertIDs they understand, and whether
- * they are to be left alone for a while. Bounded: who was not asked for longest is forgotten. All
- * times are ticks of a clock that nobody sets. One thread. */
+/* What is known of the responders themselves, by issuer and URL: which CertIDs they understand, and
+ * whether they are to be left alone for a while. Bounded: who was not asked for longest is
+ * forgotten. All times are ticks of a clock that nobody sets. One thread. */
 
 #ifndef MTLS_OCSP_RESPONDERS_H
 #define MTLS_OCSP_RESPONDERS_H

@@ -8,6 +8,8 @@
 
 #include <openssl/evp.h>
 
+#include "policy/value.h"
+
 /* How long the cache keeps a record past its end: that a good one was there is of use while nothing
  * newer can be had, a revocation counts all the same. */
 #define KEEP_GOOD    apr_time_from_sec(24 * 3600)
@@ -52,6 +54,16 @@ void mtls_round_urls(const mtls_ask_t *ask, unsigned char *digest)
     EVP_MD_CTX_free(ctx);
 }
 
+/* Two issuers of one name differ, and so do two of one key. NULL: OpenSSL could not. */
+static const char *issuer_of(apr_pool_t *p, const mtls_ask_t *ask)
+{
+    unsigned char digest[MTLS_DIGEST_BYTES];
+
+    if (EVP_Digest(ask->issuer.data, ask->issuer.len, digest, NULL, EVP_sha256(), NULL) != 1)
+        return NULL;
+    return mtls_value_hex(p, digest, sizeof(digest));
+}
+
 mtls_round_t *mtls_round_make(apr_pool_t *parent, const mtls_round_env_t *env,
                               const mtls_ask_t *ask)
 {
@@ -65,7 +77,8 @@ mtls_round_t *mtls_round_make(apr_pool_t *parent, const mtls_round_env_t *env,
     mtls_round_urls(ask, round->urls);
     /* By way of its bytes: a copy of all of it. */
     if (mtls_ask_decode(p, mtls_ask_encode(p, ask), &round->ask) &&
-        mtls_ask_subject(p, &round->ask, &round->subject))
+        mtls_ask_subject(p, &round->ask, &round->subject) &&
+        (round->issuer = issuer_of(p, &round->ask)) != NULL)
         return round;
     apr_pool_destroy(p);
     return NULL;

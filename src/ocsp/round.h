@@ -33,6 +33,7 @@ typedef struct mtls_round_t {
     mtls_ask_t ask;
     mtls_ocsp_subject_t subject;
     unsigned char urls[MTLS_DIGEST_BYTES]; /* who is to be asked */
+    const char *issuer;                    /* a name for it, of hex digits */
 
     mtls_held_t held;
     mtls_status_t before;      /* what the cache alone said */
