@@ -156,6 +156,10 @@ static void want(mtls_ocsp_round_t *round, mtls_span_t ask)
 {
     wanted_t *wanted;
 
+    if (ask.len == 0)
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, round->r,
+                      "mtls_policy: the certificates of this chain and of its responders are too "
+                      "large to ask for a status");
     if (ask.len == 0 || find_wanted(round, ask))
         return;
     if (!round->wanted)

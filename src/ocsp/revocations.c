@@ -29,13 +29,39 @@ struct mtls_revocations_t {
     int count; /* as far as this process knows */
 };
 
+static int add_certificate(EVP_MD_CTX *ctx, X509 *x)
+{
+    unsigned char *der = NULL;
+    int len = i2d_X509(x, &der);
+    int added = len > 0 && EVP_DigestUpdate(ctx, der, (size_t)len) == 1;
+
+    OPENSSL_free(der);
+    return added;
+}
+
+/* Of what is revoked, and of who may say so beside its issuer: a proof for one store may be none
+ * for another, which must not write over it. */
+static int digest_of(apr_pool_t *p, const mtls_ocsp_subject_t *subject, unsigned char *digest)
+{
+    mtls_span_t certid = mtls_ocsp_certid_key(p, subject, MTLS_OCSP_SHA256);
+    int i, n = subject->responders ? sk_X509_num(subject->responders) : 0;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    int made = ctx && certid.len && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
+               EVP_DigestUpdate(ctx, certid.data, certid.len) == 1;
+
+    for (i = 0; i < n && made; i++)
+        made = add_certificate(ctx, sk_X509_value(subject->responders, i));
+    made = made && EVP_DigestFinal_ex(ctx, digest, NULL) == 1;
+    EVP_MD_CTX_free(ctx);
+    return made;
+}
+
 static const char *name_of(const mtls_revocations_t *revocations, apr_pool_t *p,
                            const mtls_ocsp_subject_t *subject)
 {
-    mtls_span_t certid = mtls_ocsp_certid_key(p, subject, MTLS_OCSP_SHA256);
-    unsigned char digest[MTLS_DIGEST_BYTES] = {0};
+    unsigned char digest[MTLS_DIGEST_BYTES];
 
-    if (!certid.len || EVP_Digest(certid.data, certid.len, digest, NULL, EVP_sha256(), NULL) != 1)
+    if (!digest_of(p, subject, digest))
         memset(digest, 0, sizeof(digest)); /* whoever else gets there is proved to be another one */
     return apr_pstrcat(p, revocations->path, "/", mtls_value_hex(p, digest, sizeof(digest)), NAME,
                        NULL);

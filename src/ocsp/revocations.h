@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The mod_mtls_policy authors */
 
-/* A folder of OCSPResponses that have proved revocations, one file a CertID: they outlive restarts
+/* A folder of OCSPResponses that have proved revocations, one file a CertID (and the
+ * responders that are trusted as they are): they outlive restarts
  * and caches. The certificate's own bytes are not its name here, as they are in the cache: of an
  * ECDSA signature anybody can make another one that is as good, and what is revoked is a serial
  * number of an issuer. A file proves nothing by being there; whoever reads it proves it again. At

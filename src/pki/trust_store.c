@@ -624,6 +624,21 @@ static const char *check_data(const loading_t *l)
            "MTLSAllowCertificate";
 }
 
+static const char *check_responders(const loading_t *l)
+{
+    const STACK_OF(X509) *responders = l->made->store.responders;
+    int i, n = sk_X509_num(responders), bytes = 0;
+
+    for (i = 0; i < n; i++)
+        bytes += i2d_X509(sk_X509_value(responders, i), NULL);
+    if (n <= MTLS_MAX_STORE_RESPONDERS && bytes <= MTLS_MAX_STORE_RESPONDER_BYTES)
+        return NULL;
+    return apr_psprintf(l->env->p,
+                        "MTLSOCSPResponderCertificate: %d certificates of %d bytes; allowed: %d of "
+                        "%d bytes together",
+                        n, bytes, MTLS_MAX_STORE_RESPONDERS, MTLS_MAX_STORE_RESPONDER_BYTES);
+}
+
 /* Make a version; `bad` gets the part that is to blame where there is an error, or
  * MTLS_STORE_PARTS. */
 static const char *build(loading_t *l, mtls_store_part_t *bad)
@@ -640,6 +655,8 @@ static const char *build(loading_t *l, mtls_store_part_t *bad)
     }
     if (!error)
         error = add_latest(l);
+    if (!error && (error = check_responders(l)) != NULL)
+        *bad = MTLS_STORE_RESPONDER;
     if (!error && (error = check_data(l)) != NULL)
         *bad = MTLS_STORE_ANCHOR;
     return error;

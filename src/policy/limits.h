@@ -42,6 +42,9 @@
 #define MTLS_MAX_VERIFY_DEPTH       16
 #define MTLS_MAX_STORE_FILES        4096
 #define MTLS_MAX_STORE_CERTIFICATES 16384
+/* Certificates of OCSP responders: they go with every question about a status. */
+#define MTLS_MAX_STORE_RESPONDERS      32
+#define MTLS_MAX_STORE_RESPONDER_BYTES (48 * 1024)
 /* Names of CAs a certificate request can carry are counted in two bytes (RFC 8446 4.2.4). */
 #define MTLS_MAX_ADVERTISED_BYTES 60000
 
