@@ -173,11 +173,11 @@ refused(
 );
 refused($_, "MTLSOCSPResponses \"$dir/empty\"", 'MTLSOCSPResponses', $misplaced)
     for qw(vhost location);
-refused('server', 'MTLSCache stapling',              'MTLSCache', 'stapling', 'SSLStaplingCache');
-refused('server', 'MTLSCache nonsense:x',            'MTLSCache',        'nonsense');
-refused('server', 'MTLSCache redis:127.0.0.1:1',     'MTLSCache',        'redis');
-refused('server', "SSLStaplingCache mtls_policy:$_", 'SSLStaplingCache', $_) for 'nonsense:x';
-refused('server', 'SSLStaplingCache mtls_policy',    'SSLStaplingCache');
+refused('server', 'MTLSCache stapling', 'MTLSCache', 'stapling', 'SSLStaplingCache');
+refused('server', 'MTLSCache nonsense:x',                    'MTLSCache',        'nonsense');
+refused('server', 'MTLSCache redis:127.0.0.1:1',             'MTLSCache',        'redis');
+refused('server', 'SSLStaplingCache mtls_policy:nonsense:x', 'SSLStaplingCache', 'nonsense');
+refused('server', 'SSLStaplingCache mtls_policy',            'SSLStaplingCache');
 
 # --- what is fine, all at once --------------------------------------------------------------------
 accepted('server', <<"CONF");

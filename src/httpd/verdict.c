@@ -14,7 +14,7 @@
 typedef struct mtls_slot_t {
     const mtls_trust_handle_t *vhost; /* the server it was judged on */
     apr_uint32_t generation;          /* of what is read from files (reload.h) */
-    apr_time_t valid_until;           /* of everything here */
+    apr_time_t from, valid_until;     /* of everything here */
     const mtls_judged_t *judged;      /* its decision counts where none depends on the request */
     mtls_verdict_t *verdicts;         /* one for each policy */
     mtls_evidence_t *evidences;       /* by which it was judged */
@@ -377,6 +377,7 @@ static const mtls_slot_t *renew(mtls_ocsp_round_t *round, const mtls_merged_t *m
     const mtls_exports_t *before = slot->judged ? slot->judged->exports : NULL;
 
     slot->valid_until = 0;
+    slot->from = judged->now;
     slot->vhost = mtls_server_of(r->server)->vhost;
     slot->generation = mtls_reload_now(); /* before anything is looked at */
     evaluate(p, round, merged, judged, slot);
@@ -393,6 +394,12 @@ static int is_ahead(const request_rec *r, apr_time_t moment)
            apr_time_now() < moment;
 }
 
+/* Whether the clock has been set back since then: moments to come mean nothing any more. */
+static int was_set_back(const request_rec *r, apr_time_t since)
+{
+    return r->request_time && r->request_time < since - MTLS_CLOCK_MARGIN;
+}
+
 /* One look, one comparison of times. NULL: nothing that still holds. Under the peer's lock. */
 static const mtls_slot_t *remembered(mtls_peer_t *peer, request_rec *r, const mtls_merged_t *merged)
 {
@@ -401,7 +408,8 @@ static const mtls_slot_t *remembered(mtls_peer_t *peer, request_rec *r, const mt
     if (merged->ordinal >= 0 && merged->ordinal < peer->slot_count)
         slot = peer->slots[merged->ordinal];
     if (slot && slot->vhost == mtls_server_of(r->server)->vhost &&
-        slot->generation == mtls_reload_now() && is_ahead(r, slot->valid_until))
+        slot->generation == mtls_reload_now() && !was_set_back(r, slot->from) &&
+        is_ahead(r, slot->valid_until))
         return slot;
     return NULL;
 }

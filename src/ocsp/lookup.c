@@ -14,6 +14,9 @@
 
 /* How long a verdict counts while a newer response is being asked for. */
 #define SOON apr_time_from_sec(1)
+/* What has proved a revocation once was in force then: a clock that was set back since does not
+ * undo it. */
+#define ANY_CLOCK apr_time_from_sec(APR_TIME_C(100) * 366 * 86400)
 /* How soon a certificate that its responder does not know is asked for again: it may be new. */
 #define UNKNOWN_FOR apr_time_from_sec(60)
 
@@ -347,7 +350,8 @@ void mtls_lookup_judge(mtls_proofs_t *proofs, const mtls_ocsp_subject_t *subject
     if (record->response.len)
         (void)mtls_proofs_ask(proofs, subject, record->response, terms->now, &main);
     if (record->revocation.len)
-        (void)mtls_proofs_ask(proofs, subject, record->revocation, terms->now, &revocation);
+        (void)mtls_proofs_ask(proofs, subject, record->revocation, terms->now + ANY_CLOCK,
+                              &revocation);
     proof = decide(&main, &revocation, terms);
     lookup->status = status_of(proof, terms);
     lookup->due = due_of(proof, record, terms, lookup->status);
