@@ -25,11 +25,16 @@ APLOG_USE_MODULE(mtls_policy);
 /* Milliseconds until an ask whose process has died is sent to the next one. */
 #define ASK_AGAIN 20
 
+/* Places that anchors are counted in: whose certificates have a responder that hangs must not take
+ * all the waiting there may be. */
+#define ANCHORS 16
+
 static struct {
     mtls_proofs_t *proofs;
     const mtls_revocations_t *revocations; /* NULL: they are not kept */
-    int waiting;                           /* requests of this child; atomic */
-    int most_waiting;
+    int waiting;                           /* requests of this child; atomic, as are the next */
+    int waiting_of[ANCHORS];
+    int most_waiting, most_of_one;
 } here;
 
 /* A status that is worth waiting for. */
@@ -293,6 +298,8 @@ mtls_status_t mtls_ocsp_status(void *round_, const mtls_evidence_t *evidence, in
     *valid_until = MTLS_FOREVER;
     if (evidence->chain && evidence->chain->exempt)
         return MTLS_STATUS_EXEMPT;
+    if (evidence->chain && evidence->chain->n > 0)
+        round->anchor = evidence->chain->links[evidence->chain->n - 1].sha256[0] % ANCHORS;
     if (!round->peer || !here.proofs || !mtls_peer_path(round->peer, evidence, &path)) {
         *valid_until = round->now;
         return status;
@@ -391,7 +398,7 @@ static void ask_and_wait(mtls_ocsp_round_t *round, apr_interval_time_t most)
     }
 }
 
-static void ask_without_waiting(const mtls_ocsp_round_t *round)
+static void ask_without_waiting(const mtls_ocsp_round_t *round, int others)
 {
     int i;
 
@@ -399,21 +406,25 @@ static void ask_without_waiting(const mtls_ocsp_round_t *round)
         mtls_ocsp_process_send(APR_ARRAY_IDX(round->wanted, i, wanted_t).ask, -1, 0);
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, round->r,
                   "mtls_policy: %d requests wait for OCSP statuses already: this one does not",
-                  here.most_waiting);
+                  others);
 }
 
 int mtls_ocsp_wait(mtls_ocsp_round_t *round)
 {
     apr_interval_time_t most;
+    int all, of_one;
 
     if (!round->wanted || round->asked)
         return 0;
     round->asked = 1;
     most = setting(mtls_server_of(round->r->server)->ocsp.wait, MTLS_DEFAULT_OCSP_WAIT);
-    if (__atomic_add_fetch(&here.waiting, 1, __ATOMIC_ACQ_REL) <= here.most_waiting)
+    all = __atomic_add_fetch(&here.waiting, 1, __ATOMIC_ACQ_REL);
+    of_one = __atomic_add_fetch(&here.waiting_of[round->anchor], 1, __ATOMIC_ACQ_REL);
+    if (all <= here.most_waiting && of_one <= here.most_of_one)
         ask_and_wait(round, most);
     else
-        ask_without_waiting(round);
+        ask_without_waiting(round, all - 1);
+    __atomic_sub_fetch(&here.waiting_of[round->anchor], 1, __ATOMIC_ACQ_REL);
     __atomic_sub_fetch(&here.waiting, 1, __ATOMIC_ACQ_REL);
     return 1;
 }
@@ -427,6 +438,7 @@ void mtls_ocsp_child(apr_pool_t *pchild, server_rec *s)
         return;
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
     here.most_waiting = threads / 4 > 0 ? threads / 4 : 1;
+    here.most_of_one = here.most_waiting > 1 ? here.most_waiting - (here.most_waiting + 3) / 4 : 1;
     if (mtls_ocsp_process_revocations())
         here.revocations = mtls_revocations_reader(pchild, mtls_ocsp_process_revocations());
     here.proofs = mtls_proofs_make(pchild);

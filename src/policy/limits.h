@@ -76,40 +76,16 @@
  */
 #define MTLS_MAX_OCSP_JOBS             4096
 #define MTLS_MAX_OCSP_REMEMBERED_BYTES (16 * 1024 * 1024)
-/* Certificates that wait for an exchange with their responder: at 16 exchanges of 50 ms each the
- * last one waits three seconds, longer than any request. An ask has some 3 KB. Of them so many for
- * which no request waits: renewals must not keep those out. */
+/* Certificates that wait for an exchange with their responder: at 64 exchanges of 50 ms each the
+ * last one waits a second. An ask has some 3 KB. Of them so many for which no request waits:
+ * renewals must not keep those out. */
 #define MTLS_MAX_OCSP_QUEUED 1024
 #define MTLS_MAX_OCSP_BEHIND (MTLS_MAX_OCSP_QUEUED / 2)
 /* Exchanges at a time. So many for the certificates of one issuer, while others wait and at most:
  * one responder that hangs must not stop the others' exchanges. */
-#define MTLS_MAX_OCSP_FETCHES       16
-#define MTLS_OCSP_FETCHES_OF_ONE    12
-#define MTLS_OCSP_FETCHES_WITH_MORE (MTLS_MAX_OCSP_FETCHES / 2)
-/* Requests that wait for an answer, in the whole server: more than its workers usually are. */
-#define MTLS_MAX_OCSP_WAITERS 1024
-/* URLs of responders of which is remembered what they understand and whether they answer. */
-#define MTLS_MAX_OCSP_RESPONDERS 1024
-/* Files of proven revocations: some 20 MB of a disk. */
-#define MTLS_MAX_OCSP_REVOCATIONS 10000
-/* Responses a process remembers the proof of; some 100 bytes each. */
-#define MTLS_OCSP_PROOFS 4096
-
-/* The process that fetches statuses remembers so many certificates, with the answers to the latest
- * questions and with failures: some 400 bytes each, and the responses, which are bounded together.
- */
-#define MTLS_MAX_OCSP_JOBS             4096
-#define MTLS_MAX_OCSP_REMEMBERED_BYTES (16 * 1024 * 1024)
-/* Certificates that wait for an exchange with their responder: at 16 exchanges of 50 ms each the
- * last one waits three seconds, longer than any request. An ask has some 3 KB. Of them so many for
- * which no request waits: renewals must not keep those out. */
-#define MTLS_MAX_OCSP_QUEUED 1024
-#define MTLS_MAX_OCSP_BEHIND (MTLS_MAX_OCSP_QUEUED / 2)
-/* Exchanges at a time. So many for the certificates of one issuer, while others wait and at most:
- * one responder that hangs must not stop the others' exchanges. */
-#define MTLS_MAX_OCSP_FETCHES       16
-#define MTLS_OCSP_FETCHES_OF_ONE    12
-#define MTLS_OCSP_FETCHES_WITH_MORE (MTLS_MAX_OCSP_FETCHES / 2)
+#define MTLS_MAX_OCSP_FETCHES       64
+#define MTLS_OCSP_FETCHES_OF_ONE    32
+#define MTLS_OCSP_FETCHES_WITH_MORE (MTLS_MAX_OCSP_FETCHES / 4)
 /* Requests that wait for an answer, in the whole server: more than its workers usually are. */
 #define MTLS_MAX_OCSP_WAITERS 1024
 /* URLs of responders of which is remembered what they understand and whether they answer. */
