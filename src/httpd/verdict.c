@@ -134,7 +134,19 @@ static const char *header_text(apr_pool_t *p, const mtls_export_header_t *header
     return *text ? mtls_text_encode_control(p, text) : NULL;
 }
 
-/* The identity's variables: the same for every policy, so made once a chain. */
+static apr_size_t bytes_of(const apr_array_header_t *env)
+{
+    apr_size_t bytes = (apr_size_t)env->nelts * sizeof(mtls_variable_t);
+    int i;
+
+    for (i = 0; i < env->nelts; i++)
+        bytes += strlen(APR_ARRAY_IDX(env, i, mtls_variable_t).value);
+    return bytes;
+}
+
+/* The identity's variables: the same for every policy with the same chain and status. The
+ * connection keeps them only where it keeps the verdict: those that take turns would fill its
+ * memory. */
 static const apr_array_header_t *identity_env(apr_pool_t *p, mtls_peer_t *peer,
                                               const mtls_identity_t *identity)
 {
@@ -143,13 +155,13 @@ static const apr_array_header_t *identity_env(apr_pool_t *p, mtls_peer_t *peer,
     if (peer && peer->env && peer->env_chain == identity->evidence->chain &&
         peer->env_status == identity->evidence->status)
         return peer->env;
-    p = peer ? peer->p : p;
     env = apr_array_make(p, 24, sizeof(mtls_variable_t));
     mtls_identity_variables(p, identity, env);
-    if (peer) {
+    if (peer && p == peer->p) {
         peer->env = env;
         peer->env_chain = identity->evidence->chain;
         peer->env_status = identity->evidence->status;
+        peer->kept_exports += bytes_of(env);
     }
     return env;
 }
@@ -331,6 +343,8 @@ static void evaluate(apr_pool_t *p, mtls_ocsp_round_t *round, const mtls_merged_
         same_decision(&before->decision, &judged->decision))
         return;
     kept = apr_pmemdup(p, judged, sizeof(*judged));
+    if (round->peer && p == round->peer->p) /* a status can come and go all day */
+        round->peer->kept_exports += sizeof(*kept) + sizeof(mtls_exports_t);
     complete(p, round->peer, merged, before, kept);
     slot->judged = kept;
 }

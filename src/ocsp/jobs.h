@@ -8,6 +8,8 @@
 #ifndef MTLS_OCSP_JOBS_H
 #define MTLS_OCSP_JOBS_H
 
+#include <stddef.h> /* offsetof: without it APR's rings subtract null pointers */
+
 #include <apr_hash.h>
 #include <apr_ring.h>
 
