@@ -25,22 +25,18 @@ APLOG_USE_MODULE(mtls_policy);
 /* Milliseconds until an ask whose process has died is sent to the next one. */
 #define ASK_AGAIN 20
 
-/* Places that anchors are counted in: whose certificates have a responder that hangs must not take
- * all the waiting there may be. */
-#define ANCHORS 16
-
 static struct {
     mtls_proofs_t *proofs;
     const mtls_revocations_t *revocations; /* NULL: they are not kept */
-    int waiting;                           /* requests of this child; atomic, as are the next */
-    int waiting_of[ANCHORS];
-    int most_waiting, most_of_one;
+    int waiting;                           /* requests of this child; atomic */
+    int most_waiting;
 } here;
 
 /* A status that is worth waiting for. */
 typedef struct wanted_t {
     mtls_span_t ask; /* encoded: what is asked is the same exactly when this is */
     int fd;          /* where the answer comes; -1: it has come, or cannot */
+    int failed;      /* it was asked for, and not to be had */
     mtls_answer_t answer;
 } wanted_t;
 
@@ -145,6 +141,13 @@ static mtls_span_t encode(const mtls_ocsp_round_t *round, const asked_t *asked)
 
 /* ---- one status ---- */
 
+/* What a status is judged by, and what came of it. */
+typedef struct judging_t {
+    mtls_lookup_terms_t terms;
+    mtls_ocsp_record_t record;
+    mtls_lookup_t found;
+} judging_t;
+
 static const wanted_t *find_wanted(const mtls_ocsp_round_t *round, mtls_span_t ask)
 {
     int i;
@@ -175,17 +178,31 @@ static void want(mtls_ocsp_round_t *round, mtls_span_t ask)
     wanted->fd = -1;
 }
 
-static void look_up(mtls_ocsp_round_t *round, const asked_t *asked, mtls_ocsp_record_t *record,
-                    const mtls_lookup_terms_t *terms, mtls_lookup_t *found)
+/* What a file says of a revocation, `signer` (mtls_revocations_key) having signed it. */
+static void look_into_file(mtls_ocsp_round_t *round, const asked_t *asked, int signer,
+                           judging_t *judging)
 {
-    mtls_lookup_judge(here.proofs, &asked->subject, record, terms, found);
-    if (found->status == MTLS_STATUS_REVOKED || !here.revocations)
+    unsigned char key[MTLS_DIGEST_BYTES];
+
+    if (!mtls_revocations_key(round->r->pool, &asked->subject, signer, key))
         return;
-    /* What this server has proved once counts whatever a cache says that has lost it in a restart,
-     * did not take it, or is somebody else's to write. */
-    record->revocation = mtls_revocations_get(here.revocations, round->r->pool, &asked->subject);
-    if (record->revocation.len)
-        mtls_lookup_judge(here.proofs, &asked->subject, record, terms, found);
+    judging->record.revocation = mtls_revocations_get(here.revocations, round->r->pool, key);
+    if (judging->record.revocation.len)
+        mtls_lookup_judge(here.proofs, &asked->subject, &judging->record, &judging->terms,
+                          &judging->found);
+}
+
+/* What this server has proved once counts whatever a cache says that has lost it in a restart, did
+ * not take it, or is somebody else's to write. */
+static void look_up(mtls_ocsp_round_t *round, const asked_t *asked, judging_t *judging)
+{
+    const STACK_OF(X509) *responders = asked->subject.responders;
+    int i, n = responders ? sk_X509_num(responders) : 0;
+
+    mtls_lookup_judge(here.proofs, &asked->subject, &judging->record, &judging->terms,
+                      &judging->found);
+    for (i = -1; here.revocations && judging->found.status != MTLS_STATUS_REVOKED && i < n; i++)
+        look_into_file(round, asked, i, judging);
 }
 
 static int record_of(const mtls_ocsp_round_t *round, const asked_t *asked, const wanted_t *wanted,
@@ -217,28 +234,29 @@ static mtls_status_t judge_one(mtls_ocsp_round_t *round, asked_t *asked, apr_tim
     const mtls_ocsp_settings_t *settings = &mtls_server_of(round->r->server)->ocsp;
     const wanted_t *wanted = round->asked ? find_wanted(round, encode(round, asked)) : NULL;
     int askable = can_be_asked(asked), tried = round->asked || !askable;
-    mtls_lookup_terms_t terms = {.now = round->now,
-                                 .limits = limits_of(settings),
-                                 .stale = setting(settings->stale, MTLS_DEFAULT_OCSP_STALE),
-                                 .recheck_from = mtls_ocsp_process_recheck_from(),
-                                 .asked = tried};
-    mtls_ocsp_record_t record;
-    mtls_lookup_t found;
+    judging_t judging = {.terms = {.now = round->now,
+                                   .limits = limits_of(settings),
+                                   .recheck_from = mtls_ocsp_process_recheck_from(),
+                                   .asked = tried}};
+    mtls_lookup_t *found = &judging.found;
 
-    if (!record_of(round, asked, wanted, &record))
-        memset(&record, 0, sizeof(record));
-    look_up(round, asked, &record, &terms, &found);
-    if (found.due == MTLS_DUE_WAIT && !tried && round->may_wait) {
+    /* One past its end only serves where nobody can be reached, not where nobody has tried. */
+    if (!askable || (wanted && wanted->failed))
+        judging.terms.stale = setting(settings->stale, MTLS_DEFAULT_OCSP_STALE);
+    if (!record_of(round, asked, wanted, &judging.record))
+        memset(&judging.record, 0, sizeof(judging.record));
+    look_up(round, asked, &judging);
+    if (found->due == MTLS_DUE_WAIT && !tried && round->may_wait) {
         want(round, encode(round, asked));
-        found.valid_until = round->now; /* the next request looks, and waits, itself */
-    } else if (found.due != MTLS_DUE_NOT && askable && !wanted) {
+        found->valid_until = round->now; /* the next request looks, and waits, itself */
+    } else if (found->due != MTLS_DUE_NOT && askable && !wanted) {
         mtls_ocsp_process_send(encode(round, asked), -1, 0);
     }
-    if (found.valid_until < *valid_until)
-        *valid_until = found.valid_until;
-    if (found.status == MTLS_STATUS_UNAVAILABLE && has_no_responder(asked, wanted))
+    if (found->valid_until < *valid_until)
+        *valid_until = found->valid_until;
+    if (found->status == MTLS_STATUS_UNAVAILABLE && has_no_responder(asked, wanted))
         return MTLS_STATUS_NO_RESPONDER;
-    return found.status;
+    return found->status;
 }
 
 /* ---- the status of a chain ---- */
@@ -298,8 +316,6 @@ mtls_status_t mtls_ocsp_status(void *round_, const mtls_evidence_t *evidence, in
     *valid_until = MTLS_FOREVER;
     if (evidence->chain && evidence->chain->exempt)
         return MTLS_STATUS_EXEMPT;
-    if (evidence->chain && evidence->chain->n > 0)
-        round->anchor = evidence->chain->links[evidence->chain->n - 1].sha256[0] % ANCHORS;
     if (!round->peer || !here.proofs || !mtls_peer_path(round->peer, evidence, &path)) {
         *valid_until = round->now;
         return status;
@@ -359,6 +375,8 @@ static int receive(mtls_ocsp_round_t *round, wanted_t *wanted)
     if (bytes && recv(wanted->fd, bytes, (size_t)n, MSG_DONTWAIT) == n &&
         !mtls_answer_decode(mtls_span(bytes, (apr_size_t)n), &wanted->answer))
         memset(&wanted->answer, 0, sizeof(wanted->answer));
+    wanted->failed = bytes && wanted->answer.kind != MTLS_ANSWER_STATUS &&
+                     wanted->answer.kind != MTLS_ANSWER_BUSY;
     stop_waiting_for(wanted);
     return n != 0;
 }
@@ -393,12 +411,13 @@ static void ask_and_wait(mtls_ocsp_round_t *round, apr_interval_time_t most)
                 send_wanted(wanted, deadline);
             }
         } else if (ms == 0) {
+            wanted->failed = 1;
             stop_waiting_for(wanted);
         }
     }
 }
 
-static void ask_without_waiting(const mtls_ocsp_round_t *round, int others)
+static void ask_without_waiting(const mtls_ocsp_round_t *round)
 {
     int i;
 
@@ -406,25 +425,21 @@ static void ask_without_waiting(const mtls_ocsp_round_t *round, int others)
         mtls_ocsp_process_send(APR_ARRAY_IDX(round->wanted, i, wanted_t).ask, -1, 0);
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, round->r,
                   "mtls_policy: %d requests wait for OCSP statuses already: this one does not",
-                  others);
+                  here.most_waiting);
 }
 
 int mtls_ocsp_wait(mtls_ocsp_round_t *round)
 {
     apr_interval_time_t most;
-    int all, of_one;
 
     if (!round->wanted || round->asked)
         return 0;
     round->asked = 1;
     most = setting(mtls_server_of(round->r->server)->ocsp.wait, MTLS_DEFAULT_OCSP_WAIT);
-    all = __atomic_add_fetch(&here.waiting, 1, __ATOMIC_ACQ_REL);
-    of_one = __atomic_add_fetch(&here.waiting_of[round->anchor], 1, __ATOMIC_ACQ_REL);
-    if (all <= here.most_waiting && of_one <= here.most_of_one)
+    if (__atomic_add_fetch(&here.waiting, 1, __ATOMIC_ACQ_REL) <= here.most_waiting)
         ask_and_wait(round, most);
     else
-        ask_without_waiting(round, all - 1);
-    __atomic_sub_fetch(&here.waiting_of[round->anchor], 1, __ATOMIC_ACQ_REL);
+        ask_without_waiting(round);
     __atomic_sub_fetch(&here.waiting, 1, __ATOMIC_ACQ_REL);
     return 1;
 }
@@ -438,7 +453,6 @@ void mtls_ocsp_child(apr_pool_t *pchild, server_rec *s)
         return;
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
     here.most_waiting = threads / 4 > 0 ? threads / 4 : 1;
-    here.most_of_one = here.most_waiting > 1 ? here.most_waiting - (here.most_waiting + 3) / 4 : 1;
     if (mtls_ocsp_process_revocations())
         here.revocations = mtls_revocations_reader(pchild, mtls_ocsp_process_revocations());
     here.proofs = mtls_proofs_make(pchild);

@@ -16,7 +16,6 @@ typedef struct mtls_ocsp_round_t {
     apr_time_t now;
     int may_wait;               /* for the policy that is being judged */
     int asked;                  /* what was worth waiting for has been asked for */
-    int anchor;                 /* a place for it */
     apr_array_header_t *wanted; /* what is worth waiting for; NULL: nothing */
 } mtls_ocsp_round_t;
 

@@ -163,7 +163,7 @@ static int try_other_method(mtls_fetcher_t *f, entry_t *entry)
     mtls_exchange_t *x = &entry->x;
     const mtls_exchange_t fresh = {.model = x->model, .p = x->p, .fetch = x->fetch, .post = 1};
 
-    if (entry->second || x->post || !x->other_method)
+    if (x->post || !x->other_method)
         return 0;
     entry->second = 1;
     mtls_exchange_end(x, f->multi);

@@ -8,6 +8,8 @@
 #ifndef MTLS_OCSP_RESPONDERS_H
 #define MTLS_OCSP_RESPONDERS_H
 
+#include <stddef.h> /* as in ocsp/jobs.h */
+
 #include "pki/ocsp_message.h"
 
 typedef struct mtls_responders_t mtls_responders_t;

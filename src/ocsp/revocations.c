@@ -39,31 +39,25 @@ static int add_certificate(EVP_MD_CTX *ctx, X509 *x)
     return added;
 }
 
-/* Of what is revoked, and of who may say so beside its issuer: a proof for one store may be none
- * for another, which must not write over it. */
-static int digest_of(apr_pool_t *p, const mtls_ocsp_subject_t *subject, unsigned char *digest)
+int mtls_revocations_key(apr_pool_t *p, const mtls_ocsp_subject_t *subject, int responder,
+                         unsigned char *key)
 {
     mtls_span_t certid = mtls_ocsp_certid_key(p, subject, MTLS_OCSP_SHA256);
-    int i, n = subject->responders ? sk_X509_num(subject->responders) : 0;
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     int made = ctx && certid.len && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
                EVP_DigestUpdate(ctx, certid.data, certid.len) == 1;
 
-    for (i = 0; i < n && made; i++)
-        made = add_certificate(ctx, sk_X509_value(subject->responders, i));
-    made = made && EVP_DigestFinal_ex(ctx, digest, NULL) == 1;
+    if (made && responder >= 0)
+        made = add_certificate(ctx, sk_X509_value(subject->responders, responder));
+    made = made && EVP_DigestFinal_ex(ctx, key, NULL) == 1;
     EVP_MD_CTX_free(ctx);
     return made;
 }
 
 static const char *name_of(const mtls_revocations_t *revocations, apr_pool_t *p,
-                           const mtls_ocsp_subject_t *subject)
+                           const unsigned char *key)
 {
-    unsigned char digest[MTLS_DIGEST_BYTES];
-
-    if (!digest_of(p, subject, digest))
-        memset(digest, 0, sizeof(digest)); /* whoever else gets there is proved to be another one */
-    return apr_pstrcat(p, revocations->path, "/", mtls_value_hex(p, digest, sizeof(digest)), NAME,
+    return apr_pstrcat(p, revocations->path, "/", mtls_value_hex(p, key, MTLS_DIGEST_BYTES), NAME,
                        NULL);
 }
 
@@ -192,10 +186,10 @@ static apr_size_t read_all(int fd, char *data, apr_size_t size)
 }
 
 mtls_span_t mtls_revocations_get(const mtls_revocations_t *revocations, apr_pool_t *p,
-                                 const mtls_ocsp_subject_t *subject)
+                                 const unsigned char *key)
 {
     /* A FIFO under this name must not hold us up, nor a link lead elsewhere. */
-    int fd = open(name_of(revocations, p, subject), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int fd = open(name_of(revocations, p, key), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     mtls_span_t found = {NULL, 0};
     struct stat st;
 
@@ -246,9 +240,9 @@ static const char *write_part(apr_pool_t *p, const char *part, mtls_span_t der)
 }
 
 const char *mtls_revocations_put(mtls_revocations_t *revocations, apr_pool_t *p,
-                                 const mtls_ocsp_subject_t *subject, mtls_span_t der)
+                                 const unsigned char *key, mtls_span_t der)
 {
-    const char *name = name_of(revocations, p, subject);
+    const char *name = name_of(revocations, p, key);
     const char *part = apr_psprintf(p, "%s.%ld" PART, name, (long)getpid());
     const char *error = write_part(p, part, der);
     struct stat st;
@@ -267,8 +261,8 @@ const char *mtls_revocations_put(mtls_revocations_t *revocations, apr_pool_t *p,
 }
 
 void mtls_revocations_remove(mtls_revocations_t *revocations, apr_pool_t *p,
-                             const mtls_ocsp_subject_t *subject)
+                             const unsigned char *key)
 {
-    if (unlink(name_of(revocations, p, subject)) == 0)
+    if (unlink(name_of(revocations, p, key)) == 0)
         revocations->count--;
 }

@@ -41,7 +41,9 @@ void mtls_round_urls(const mtls_ask_t *ask, unsigned char *digest)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     int i, n = ask->urls ? ask->urls->nelts : 0;
-    int good = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
+    /* Whoever insists on a nonce fails where others do not. */
+    int good = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
+               EVP_DigestUpdate(ctx, &ask->nonce, sizeof(ask->nonce)) == 1;
 
     for (i = 0; i < n && good; i++) {
         const mtls_ask_url_t *url = &APR_ARRAY_IDX(ask->urls, i, mtls_ask_url_t);
@@ -126,6 +128,31 @@ static int add_revocation(mtls_round_t *round, mtls_span_t der)
     return 1;
 }
 
+static int responder_count(const mtls_round_t *round)
+{
+    return round->subject.responders ? sk_X509_num(round->subject.responders) : 0;
+}
+
+/* The files of revocations that are proved for this subject: who has signed one is in its name. */
+static void add_files(mtls_round_t *round, apr_pool_t *scratch)
+{
+    const mtls_revocations_t *revocations = round->env->revocations;
+    unsigned char key[MTLS_DIGEST_BYTES];
+    mtls_span_t file;
+    int i, n = responder_count(round);
+
+    round->file_counts = 0;
+    for (i = -1; revocations && i < n; i++) {
+        if (!mtls_revocations_key(scratch, &round->subject, i, key))
+            continue;
+        file = mtls_revocations_get(revocations, scratch, key);
+        if (!add_revocation(round, file))
+            continue;
+        round->file_counts = 1;
+        round->file = mtls_span_copy(round->p, file);
+    }
+}
+
 static void add_record(mtls_round_t *round, const mtls_ocsp_record_t *record)
 {
     apr_time_t checked = not_ahead(round, record->checked_at, round->env->env->now());
@@ -163,8 +190,6 @@ void mtls_round_look(mtls_round_t *round, const mtls_ocsp_record_t *remembered)
 {
     const mtls_round_env_t *env = round->env;
     mtls_ocsp_record_t cached = {{NULL, 0}, {NULL, 0}, 0, 0}, record;
-    mtls_span_t file = {NULL, 0};
-
     apr_pool_clear(env->scratch);
     memset(&round->held, 0, sizeof(round->held));
     if (env->env->store)
@@ -172,15 +197,13 @@ void mtls_round_look(mtls_round_t *round, const mtls_ocsp_record_t *remembered)
     add_record(round, &cached);
     round->before = mtls_held_status(&round->held);
     add_record(round, remembered);
-    if (env->revocations)
-        file = mtls_revocations_get(env->revocations, env->scratch, &round->subject);
-    round->file_counts = add_revocation(round, file);
+    add_files(round, env->scratch);
     add_folder(round, env->scratch);
 
     record = mtls_held_record(&round->held);
     round->cache_is_right = mtls_span_equal(record.response, cached.response) &&
                             mtls_span_equal(record.revocation, cached.revocation);
-    round->file_is_right = mtls_span_equal(record.revocation, file);
+    round->file_is_right = round->file_counts && mtls_span_equal(record.revocation, round->file);
     round->cached.fetched_at = cached.fetched_at;
     round->cached.checked_at = cached.checked_at;
     mtls_held_keep(&round->held, round->p);
@@ -212,7 +235,9 @@ static apr_time_t expires(const mtls_round_t *round, const mtls_ocsp_record_t *r
 
     if (ends > now + KEEP_AT_MOST)
         ends = now + KEEP_AT_MOST;
-    return ends + (record->revocation.len ? KEEP_REVOKED : KEEP_GOOD + round->ask.stale);
+    if (!record->revocation.len)
+        return ends + KEEP_GOOD + round->ask.stale;
+    return (ends > now ? ends : now) + KEEP_REVOKED; /* it counts however old it is */
 }
 
 static void write_cache(mtls_round_t *round, const mtls_ocsp_record_t *record, apr_time_t now)
@@ -228,18 +253,47 @@ static void write_cache(mtls_round_t *round, const mtls_ocsp_record_t *record, a
         mtls_round_log(round, 7, "the cache did not take a record");
 }
 
+/* Who has signed it: one of the responders, or with -1 somebody whom every store believes. */
+static int signer_of(const mtls_round_t *round, mtls_span_t der)
+{
+    apr_time_t now = round->env->env->now() + MTLS_ASK_MAX_INTERVAL;
+    mtls_ocsp_subject_t alone = round->subject;
+    STACK_OF(X509) *one = sk_X509_new_null();
+    mtls_ocsp_proof_t proof;
+    int i, n = responder_count(round), proved;
+
+    alone.responders = NULL;
+    proved = mtls_proofs_ask(round->env->proofs, &alone, der, now, &proof);
+    for (i = -1; one && !proved && ++i < n;) {
+        sk_X509_zero(one);
+        if (sk_X509_push(one, sk_X509_value(round->subject.responders, i)) < 1)
+            break;
+        alone.responders = one;
+        proved = mtls_proofs_ask(round->env->proofs, &alone, der, now, &proof);
+    }
+    sk_X509_free(one);
+    return i;
+}
+
 static void write_file(mtls_round_t *round, const mtls_ocsp_record_t *record)
 {
     mtls_revocations_t *revocations = round->env->revocations;
+    unsigned char key[MTLS_DIGEST_BYTES];
     const char *error = NULL;
+    int i, n = responder_count(round);
 
     if (!revocations)
         return;
     if (!record->revocation.len) {
-        if (round->file_counts)
-            mtls_revocations_remove(revocations, round->p, &round->subject);
+        for (i = -1; round->file_counts && i < n; i++) {
+            if (mtls_revocations_key(round->p, &round->subject, i, key))
+                mtls_revocations_remove(revocations, round->p, key);
+        }
     } else if (!round->file_is_right) {
-        error = mtls_revocations_put(revocations, round->p, &round->subject, record->revocation);
+        error = "out of memory";
+        if (mtls_revocations_key(round->p, &round->subject, signer_of(round, record->revocation),
+                                 key))
+            error = mtls_revocations_put(revocations, round->p, key, record->revocation);
     }
     if (error)
         mtls_round_log(round, 4, "a revocation may be forgotten in a restart: %s", error);

@@ -42,6 +42,7 @@ typedef struct mtls_round_t {
     int from_folder;           /* it stands in MTLSOCSPResponses now */
     int file_is_right;         /* as has the file */
     int file_counts;           /* it has proved a revocation of this certificate */
+    mtls_span_t file;
 
     int claimed;           /* others who share the cache are told to hold off */
     int claim_over;        /* nobody else's claim is looked at any more */

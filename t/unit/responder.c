@@ -22,7 +22,7 @@ static void must(int ok, const char *what, int line)
 
 typedef struct connection_t {
     responder_t *r;
-    int index, fd;
+    int index, fd, waiting;
     SSL *ssl;
 } connection_t;
 
@@ -49,8 +49,18 @@ static int receive(connection_t *c, char *to, int room)
     return wait_for(c, POLLIN) ? (int)recv(c->fd, to, (size_t)room, 0) : 0;
 }
 
+/* Before the other side can know. */
+static void waits_no_more(connection_t *c)
+{
+    pthread_mutex_lock(&c->r->lock);
+    c->r->waiting -= c->waiting;
+    c->waiting = 0;
+    pthread_mutex_unlock(&c->r->lock);
+}
+
 static int say(connection_t *c, mtls_span_t bytes)
 {
+    waits_no_more(c);
     while (bytes.len > 0) {
         ssize_t n = c->ssl ? SSL_write(c->ssl, bytes.data, (int)bytes.len)
                     : wait_for(c, POLLOUT)
@@ -163,9 +173,7 @@ static void *run_connection(void *baton)
     }
     if (!c->ssl || SSL_accept(c->ssl) == 1)
         serve(c);
-    pthread_mutex_lock(&c->r->lock);
-    c->r->open--;
-    pthread_mutex_unlock(&c->r->lock);
+    waits_no_more(c);
     hang_up(c);
     free(c);
     return NULL;
@@ -184,8 +192,9 @@ static void *run_acceptor(void *baton)
         c->r = r;
         c->fd = fd;
         c->index = r->connections++;
-        if (++r->open > r->most_open)
-            r->most_open = r->open;
+        c->waiting = 1;
+        if (++r->waiting > r->most_waiting)
+            r->most_waiting = r->waiting;
         MUST(pthread_create(&r->server[c->index], NULL, run_connection, c) == 0);
         pthread_mutex_unlock(&r->lock);
     }

@@ -44,9 +44,9 @@ typedef struct responder_t {
 
     /* under `lock` until responder_stop() */
     pthread_mutex_t lock;
-    int connections; /* accepted so far */
-    int open, most_open;
-    int requests; /* that came to their end */
+    int connections;           /* accepted so far */
+    int waiting, most_waiting; /* connections that have got nothing yet */
+    int requests;              /* that came to their end */
     request_t asked[MAX_CONNECTIONS];
     apr_size_t sent; /* bytes, all in all */
 

@@ -1215,7 +1215,7 @@ static void test_connections_to_a_host_are_few(void **state)
         expect(asked[i], MTLS_FETCH_DONE, NULL);
     responder_stop(r);
     assert_int_equal(r->connections, ROWS(asked));
-    assert_in_range(r->most_open, 2, MTLS_OCSP_HOST_CONNECTIONS);
+    assert_in_range(r->most_waiting, 2, MTLS_OCSP_HOST_CONNECTIONS);
 }
 
 static void test_those_who_wait_have_their_deadline(void **state)

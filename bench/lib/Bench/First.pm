@@ -16,6 +16,7 @@ use Bench::Measure;
 # Two slopes for each figure: their difference is the repeatability.
 use constant {
     CONNECTIONS      => [4, 14, 4, 14],
+    FEWER            => [2, 6, 2, 6],
     SLOW_CONNECTIONS => [2, 6],
     REQUESTS         => [100, 400, 100, 400],
 };
@@ -23,13 +24,15 @@ use constant {
 our @KINDS = qw(first second resumed further);
 
 # Returns { KIND => { mean, spread } } in instructions. `refuses` names a certificate that must be
-# refused, undef none. `slow`: fewer connections, where each costs hundreds of millions.
+# refused, undef none. `slow`: fewer connections, where each costs hundreds of millions. `before`:
+# called when the server runs under callgrind, with the leaves; then there are fewer, too.
 sub costs {
-    my ($server, $env, $refuses, $slow) = @_;
-    my $connections = $slow ? SLOW_CONNECTIONS : CONNECTIONS;
+    my ($server, $env, $refuses, %how) = @_;
+    my $connections = $how{slow} ? SLOW_CONNECTIONS : $how{before} ? FEWER : CONNECTIONS;
     my @leaves = make_leaves($env->{pki}, 1 + sum(@$connections));
     check($server, $env, $refuses, $leaves[-1]);
     $server->start(callgrind => 1);
+    $how{before}->(@leaves) if $how{before};
     my @steps = steps($connections);
     drive($server, $env, \@leaves, \@steps);
     $server->stop;

@@ -14,9 +14,15 @@ use lib dirname(abs_path(__FILE__)) . '/../../../t/pki/lib';
 use MTLSPKI::Der ();
 use MTLSPKI::Issuer ();
 
-our @EXPORT_OK = qw(make_leaf make_leaves sha256_of write_list write_crl spiffe_id);
+our @EXPORT_OK = qw(make_leaf make_leaves sha256_of write_list write_crl
+    write_responses spiffe_id);
 
-use constant { DOMAIN => 'lab.carcano.corp', MONTH => 30 * 86_400 };
+use constant {
+    DOMAIN     => 'lab.carcano.corp',
+    MONTH      => 30 * 86_400,
+    NEVER      => '491231235959Z',
+    REVOKED_AT => '251121000000Z',
+};
 
 my @PARTNER = (C => 'CH', O => 'Big Partner Foo SA', OU => 'API');
 
@@ -72,6 +78,41 @@ sub write_crl {
     close $out or die "$file.new: $!\n";
     unlink "$pki/.large.crl";
     rename "$file.new", $file or die "$file: $!\n";
+    return;
+}
+
+# A folder of OCSP responses as `openssl ocsp` makes them, good for a day: for these leaves of
+# carc-i101l, and for that CA itself. The leaf `revoked` is.
+sub write_responses {
+    my ($pki, $folder, @leaves) = @_;
+    return if -d $folder;
+    mkdir $folder or die "$folder: $!\n";
+    chmod 0755, $folder or die "$folder: $!\n";
+    write_response($pki, "$folder/$_.der", 'carc-i101l', $_) for @leaves;
+    write_response($pki, "$folder/carc-i101l.der", 'root', 'carc-i101l');
+    return;
+}
+
+sub write_response {
+    my ($pki, $file, $ca, $name) = @_;
+    my $serial = `openssl x509 -in '$pki/$name.crt' -noout -serial`;
+    my ($hex) = $serial =~ /=([0-9A-F]+)/ or die "openssl x509 failed for $name\n";
+    open my $index, '>', "$file.index" or die "$file.index: $!\n";
+    print {$index} join("\t", $name eq 'revoked' ? ('R', NEVER, REVOKED_AT) : ('V', NEVER, ''),
+        $hex, 'unknown', "/CN=$name\n");
+    close $index or die "$file.index: $!\n";
+    my @ca = ('-issuer', "$pki/$ca.crt", '-serial', "0x$hex");
+    openssl('ocsp', @ca, '-reqout', "$file.request", '-no_nonce');
+    openssl('ocsp', '-index', "$file.index", '-CA', "$pki/$ca.crt", '-rsigner', "$pki/$ca.crt",
+        '-rkey', "$pki/$ca.key", '-reqin', "$file.request", '-respout', $file, '-ndays', 1);
+    unlink map { "$file.$_" } qw(index request);
+    utime((time - 3600) x 2, $file) or die "$file: $!\n";    # a new file may be looked at twice
+    return;
+}
+
+sub openssl {
+    my (@arguments) = @_;
+    system("openssl @arguments >/dev/null 2>&1") == 0 or die "openssl @arguments failed\n";
     return;
 }
 

@@ -68,6 +68,10 @@ sub drive_requests {
     my $n      = 0;
     my $ask    = sub { get($client, path_of($row, $n++)) for 1 .. $_[0] };
     $ask->($counts->[0] < REQUESTS->[0] ? $counts->[0] : WARM_UP);
+    if ($row->{settles}) {
+        sleep $row->{settles};
+        $ask->(5);
+    }
     mark($client);
     for my $count (@$counts) {
         $ask->($count);

@@ -8,7 +8,7 @@ use strict;
 use warnings;
 use Exporter qw(import);
 
-our @EXPORT_OK = qw(children memory cpu_seconds);
+our @EXPORT_OK = qw(children youngest memory cpu_seconds);
 
 sub children {
     my ($pid) = @_;
@@ -20,6 +20,19 @@ sub children {
     }
     @found = sort { $a <=> $b } @found;
     return @found;
+}
+
+# The child that was started last.
+sub youngest {
+    my ($pid) = @_;
+    my %started;
+    for my $child (children($pid)) {
+        open my $in, '<', "/proc/$child/stat" or next;
+        my ($behind_name) = (<$in> // '') =~ /\) (.+)/ or next;
+        $started{$child} = (split ' ', $behind_name)[19];
+    }
+    my ($last) = sort { $started{$b} <=> $started{$a} || $b <=> $a } keys %started;
+    return $last;
 }
 
 # { rss, pss, private } in bytes. Of a page that n processes share, PSS counts the n-th part: the

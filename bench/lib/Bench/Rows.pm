@@ -9,11 +9,14 @@ package Bench::Rows;
 #   ours     the same demand made with this module
 #
 # and `most`, what the contract allows `ours` to cost above `base`, in instructions a request.
+# `settles`: after how many seconds a verdict is judged for the last time, where the first is only for
+# a moment: that of a status that was waited for.
 # `refuses` names a certificate that must get 403 where `partner` gets 200: proof that the
 # configuration that is measured decides something.
 
 use strict;
 use warnings;
+use Bench::Material qw(write_responses);
 
 use constant {
     LOCATIONS => 200,
@@ -46,6 +49,18 @@ sub all {
             work => 'subject, issuer pin and SAN rules', most => 900, refuses => $OTHER,
             base => $EMPTY, mod_ssl => section(three_by_mod_ssl()),
             ours => section(three($pki, $one)),
+        },
+        {
+            work => 'subject, pin, SAN rules and OCSP', most => 900, refuses => 'revoked',
+            base => $EMPTY, global => responses("$dir/responses"), settles => 2,
+            prepare => sub { write_responses($pki, "$dir/responses", qw(partner revoked)) },
+            ours => section(three($pki, $one), 'MTLSOCSP require'),
+        },
+        {
+            work => 'the same, OCSP of the whole chain', most => 900, refuses => 'revoked',
+            base => $EMPTY, global => responses("$dir/responses"), settles => 2,
+            prepare => sub { write_responses($pki, "$dir/responses", qw(partner revoked)) },
+            ours => section(three($pki, $one), 'MTLSOCSP require chain'),
         },
         {
             work => "${\RULES} rules", most => 900, refuses => $OTHER, slow_mod_ssl => [10, 30],
@@ -209,6 +224,11 @@ sub allowing_store {
     my ($certificate) = @_;
     return join "\n", '<MTLSTrustStore "devices">', qq(MTLSAllowCertificate "$certificate"),
         '</MTLSTrustStore>';
+}
+
+sub responses {
+    my ($folder) = @_;
+    return qq(MTLSOCSPResponses "$folder");
 }
 
 sub three {

@@ -320,7 +320,8 @@ sub measure_crl {
     unlink $crl if $row{change};
     write_crl($env->{pki}, $crl, $option->{revoked}) if !-e $crl;
     my $ms    = processor_ms($make->());
-    my $costs = Bench::First::costs($make->(), $env, refused(%row), $row{large});
+    my $costs = Bench::First::costs($make->(), $env, refused(%row),
+        slow => $row{large});
     return (@resources, (map { thousands($costs->{$_}{mean}) } @Bench::First::KINDS), $ms);
 }
 

@@ -46,15 +46,9 @@ sub start {
         unshift @command, 'valgrind', '--tool=callgrind', '--quiet', '--vgdb=no',
             '--dump-before=' . MARK_FUNCTION, "--callgrind-out-file=$self->{dir}/counts";
     }
-    my $pid = fork // die "fork: $!\n";
-    if (!$pid) {
-        open STDIN, '<', '/dev/null';
-        open STDOUT, '>>', "$self->{dir}/console.log";
-        open STDERR, '>&', \*STDOUT;
-        exec @command or POSIX::_exit(127);
-    }
-    $self->{pid} = $pid;
-    $self->_await('start', sub { _listening($self->{port}) });
+    $self->_launch(@command);
+    # callgrind has tried whether it can write, as root; a child does so again, as somebody else
+    unlink "$self->{dir}/counts" if $how{callgrind};
     return $self;
 }
 
@@ -104,7 +98,11 @@ sub config_test {
 # Instructions between mark $n and mark $n+1, once the server has stopped.
 sub instructions_after_mark {
     my ($self, $n) = @_;
-    my $file = "$self->{dir}/counts." . ($n + 1);
+    return $self->instructions_in("$self->{dir}/counts." . ($n + 1));
+}
+
+sub instructions_in {
+    my ($self, $file) = @_;
     open my $in, '<', $file or die "callgrind wrote no $file: $!\n";
     while (my $line = <$in>) {
         return $1 if $line =~ /^(?:totals|summary): (\d+)/;
@@ -130,6 +128,21 @@ sub what_it_said {
         $text .= join '', map { "    $_" } @lines;
     }
     return $text;
+}
+
+sub _launch {
+    my ($self, @command) = @_;
+    my $pid = fork // die "fork: $!\n";
+    if (!$pid) {
+        setpgrp;    # prefork ends its children by ending its whole process group
+        open STDIN, '<', '/dev/null';
+        open STDOUT, '>>', "$self->{dir}/console.log";
+        open STDERR, '>&', \*STDOUT;
+        exec @command or POSIX::_exit(127);
+    }
+    $self->{pid} = $pid;
+    $self->_await('start', sub { _listening($self->{port}) });
+    return;
 }
 
 sub _write_config {
