@@ -1121,6 +1121,11 @@ static void test_proxy_whose_fields_have_no_end(void **state)
 
 /* ---- https ---- */
 
+static apr_status_t remove_file(void *path)
+{
+    return unlink(path) == 0 ? APR_SUCCESS : APR_EGENERAL;
+}
+
 static SSL_CTX *tls_of(const char *san)
 {
     const apr_time_t now = apr_time_now(), day = apr_time_from_sec(86400);
@@ -1137,6 +1142,7 @@ static SSL_CTX *tls_of(const char *san)
 
     assert_non_null(tls);
     assert_true(fd >= 0 && write(fd, pem.data, pem.len) == (ssize_t)pem.len && close(fd) == 0);
+    apr_pool_cleanup_register(pool, path, remove_file, apr_pool_cleanup_null);
     ca_file = path;
     assert_int_equal(SSL_CTX_use_certificate(tls, x), 1);
     assert_int_equal(SSL_CTX_use_PrivateKey(tls, key_get(KEY_P256, 0)), 1);
@@ -1148,19 +1154,16 @@ static void test_tls_of(const char *san, int rooted, mtls_fetch_outcome_t outcom
                         const char *words)
 {
     responder_t *r = apr_pcalloc(pool, sizeof(*r));
-    const char *path;
 
     start_over();
     r->tls = tls_of(san);
     r->answer = mtls_span_of(GOOD);
-    path = ca_file;
     if (!rooted)
         ca_file = NULL;
     responder_start(r);
     expect(fetch_from(r->url), outcome, words);
     responder_stop(r);
     SSL_CTX_free(r->tls);
-    assert_int_equal(unlink(path), 0);
     assert_int_equal(r->requests, outcome == MTLS_FETCH_DONE);
     start_over();
 }

@@ -910,6 +910,7 @@ static void test_no_folder(void **state)
     (void)state;
     begin();
     away = apr_pstrcat(pool, place, "-away", NULL);
+    apr_pool_cleanup_register(pool, away, clean_up, apr_pool_cleanup_null);
     write_file("a.der", response("0a"));
     assert_int_equal(rename(place, away), 0);
     look(0);
