@@ -24,26 +24,32 @@ my $other = MTLSTest::Responder->start(name => 'other', cas => [@cas]);
 my $gone  = 'http://127.0.0.1:' . free_port() . '/';
 
 # --- certificates ---------------------------------------------------------------------------------
+# The gateway remembers what clients sent besides their certificates in a bounded number of places
+# by the certificate's hash. Two of these in one place would be luck, and no matter of OCSP.
+my %taken;
+
 sub client {
     my ($name, $status, %o) = @_;
-    make_certificate("o-$name", ocsp => [$ours->url], %o);
+    do { make_certificate("o-$name", ocsp => [$ours->url], %o) }
+        while $taken{ substr sha256_of("o-$name"), 2, 2 }++;
     $ours->set("o-$name", status => $status) if defined $status;
     return;
 }
 
-client($_,           $_)     for qw(good revoked unknown);
-client($_,           'good') for qw(ruled stream late-h2 late-require late-prefer overridden);
-client("resume-$_",  'good') for qw(id ticket tls13);
-client('whole',      undef);
-client('hold',       'revoked', reason => 6);
-client('down',       undef,     ocsp   => [$gone]);
-client('none',       undef,     ocsp   => undef);
-client('silent',     undef,     ocsp   => undef);
-client('local',      undef,     ocsp   => undef);
-client('crossed',    undef,     ocsp   => undef);
-client('partner',    undef,     ocsp   => undef, issuer => 'stranger-root');
-client('legacy',     'revoked', issuer => 'self');
-client('first-down', 'good',    ocsp   => [$gone, $ours->url]);
+client($_, $_)     for qw(good revoked unknown);
+client($_, 'good') for qw(ruled stream late-h2 late-require late-prefer idle nowait overridden);
+client("resume-$_",     'good') for qw(id ticket tls13);
+client('whole',         undef);
+client('hold',          'revoked', reason => 6);
+client('down',          undef,     ocsp   => [$gone]);
+client('none',          undef,     ocsp   => undef);
+client('silent',        undef,     ocsp   => undef);
+client('local',         undef,     ocsp   => undef);
+client('local-revoked', undef,     ocsp   => undef);
+client('crossed',       undef,     ocsp   => undef);
+client('partner',       undef,     ocsp   => undef, issuer => 'stranger-root');
+client('legacy',        'revoked', issuer => 'self');
+client('first-down',    'good',    ocsp   => [$gone, $ours->url]);
 
 for my $ca (@below) {
     my ($status) = $ca =~ /-(\w+)\z/;
@@ -65,11 +71,12 @@ my @signer = (issuer => 'self', eku => ['1.3.6.1.5.5.7.3.9']);
 make_certificate('o-local-signer',   @signer, subject => [O => 'Carcano',  CN => 'OCSP']);
 make_certificate('o-partner-signer', @signer, subject => [O => 'Stranger', CN => 'OCSP']);
 $other->set_all(
-    'o-none'       => { status => 'good' },
-    'o-overridden' => { status => 'good' },
-    'o-local'      => { status => 'good', signer => 'o-local-signer' },
-    'o-crossed'    => { status => 'good', signer => 'o-partner-signer' },
-    'o-partner'    => { status => 'good', signer => 'o-partner-signer' }
+    'o-none'          => { status => 'good' },
+    'o-overridden'    => { status => 'good' },
+    'o-local'         => { status => 'good',    signer => 'o-local-signer' },
+    'o-local-revoked' => { status => 'revoked', signer => 'o-local-signer' },
+    'o-crossed'       => { status => 'good',    signer => 'o-partner-signer' },
+    'o-partner'       => { status => 'good',    signer => 'o-partner-signer' }
 );
 $ours->set('o-overridden', status => 'revoked');
 
@@ -200,9 +207,15 @@ my @table = (
     '/override' => ['MTLSTrust override', 'MTLSOCSP require'],
     { overridden => 'ok good' },
     '/local' => ['MTLSTrust local', 'MTLSOCSP require'],
-    { local => 'ok good' },
+    { local => 'ok good', 'local-revoked' => 'ocsp_revoked' },
     '/not-local' => ['MTLSTrust configured', 'MTLSOCSP require'],
-    { local => 'ocsp_unavailable', crossed => 'ocsp_unavailable' },
+    {
+        local           => 'ocsp_unavailable',
+        crossed         => 'ocsp_unavailable',
+        'local-revoked' => 'ocsp_unavailable'
+    },
+    '/not-local-prefer' => ['MTLSTrust configured', 'MTLSOCSP prefer'],
+    { local => 'ok unavailable', 'local-revoked' => 'ok unavailable' },
     '/two-stores' => ['MTLSTrust partners configured', 'MTLSOCSP require'],
     { partner => 'ok good', crossed => 'ocsp_unavailable', local => 'ocsp_unavailable' },
     '/exempt' => ['MTLSTrust legacy', 'MTLSOCSP require chain'],
@@ -282,6 +295,7 @@ CONF
     "<Location \"/require\">\nMTLSOCSP require\n</Location>",
     "<Location \"/prefer\">\nMTLSOCSP prefer\n</Location>"
     ),
+    vhost('NoWait', 'MTLSOCSPWait 0', 'MTLSOCSP require'),
     vhost(
     'ShortChain',
     'MTLSOCSPMaxAge 1',
@@ -366,7 +380,7 @@ denied($server->tls(cert => 'o-revoked', vhost => 'whole')->request('/x'),
 # --- what OpenSSL's own responder says ------------------------------------------------------------
 for my $row (['good', 'ok'], ['revoked', 'ocsp_revoked'], ['unknown', 'ocsp_unknown']) {
     my ($status, $reason) = @$row;
-    make_certificate("o-openssl-$status", ocsp => [$ours->url]);
+    client("openssl-$status");
     $ours->set("o-openssl-$status", openssl => 1, status => $status);
     outcome_is($server->tls(cert => "o-openssl-$status")->request('/require'),
         outcome_of($reason), "openssl ocsp: $status");
@@ -412,6 +426,9 @@ my $h2 =
     : MTLSTest::H2->new($server->tls(cert => 'o-late-h2', vhost => 'short', alpn => ['h2']),
     $server->log);
 outcome_is($h2->request('/require'), '200 allow ok', 'HTTP/2: good') if $h2;
+my $idle      = $server->tls(cert => 'o-idle', vhost => 'short');
+my $idle_from = time;
+allowed($idle->request('/prefer'), 'a connection that will be idle');
 my $below = $server->tls(cert => 'o-late-below', vhost => 'shortchain');
 allowed($below->request('/'), 'below a good CA');
 
@@ -434,7 +451,8 @@ for my $kind (@kinds) {
 
 # --- revoked while the connection is open, and behind a session -----------------------------------
 my $expected = outcome_of('ocsp_revoked');
-$ours->set_all(map { ($_ => { status => 'revoked' }) } qw(o-late-require o-late-prefer o-late-h2),
+$ours->set_all(map { ($_ => { status => 'revoked' }) }
+        qw(o-late-require o-late-prefer o-late-h2 o-idle),
     map { ("o-resume-$_->[0]", "o-below-resume-$_->[0]") } @kinds);
 my $from = time;
 for my $path ('require', 'prefer') {
@@ -465,7 +483,7 @@ cmp_ok(time - $from, '<', 6, 'all of them soon after MTLSOCSPMaxAge');
 # First asked for on a resumed session: never in the handshake.
 for my $kind (@kinds) {
     my ($id, $name, @options) = @$kind;
-    make_certificate("o-open-$id", ocsp => [$ours->url], issuer => 'o-ca-good');
+    client("open-$id", undef, issuer => 'o-ca-good');
     my @to    = (@options, cert => "o-open-$id", vhost => 'shortchain');
     my $first = $server->tls(@to);
     is($first->request('/open')->outcome, '200 - -', "$name: a page for all");
@@ -493,6 +511,24 @@ for my $kind (@kinds) {
     allowed($server->tls(cert => 'o-below-good')->request('/require'),
         'but not for the leaf alone');
 }
+
+# Nobody asked meanwhile: the first request waits for the news.
+await(sub { time > $idle_from + 3 });
+denied($idle->request('/prefer'), 'ocsp_revoked', 'revoked while the connection was idle');
+
+# --- MTLSOCSPWait 0 -------------------------------------------------------------------------------
+$ours->set('o-nowait', status => 'good', delay => 0.5);
+my $before = time;
+my $now    = $server->tls(cert => 'o-nowait', vhost => 'nowait');
+outcome_is($now->request('/'), outcome_of('ocsp_unavailable'), 'MTLSOCSPWait 0: nobody waits');
+cmp_ok(time - $before, '<', 0.5, 'not even for an answer that comes soon');
+allowed(
+    await_outcome(
+        outcome_of('ok'), sub { $server->tls(cert => 'o-nowait', vhost => 'nowait')->request('/') }
+    ),
+    'but it was asked for'
+);
+is($ours->requests('o-nowait'), 1, 'once');
 
 is(scalar($server->log->matching(qr/exit signal|AddressSanitizer|runtime error|Assertion/)),
     0, 'no child died');

@@ -24,7 +24,8 @@ use constant {
     HELD_AT_MOST => 3,
     CROWD        => $ENV{MTLS_OCSP_CLIENTS} || 200,
     DELAY        => 1,
-    WORKERS      => 96
+    WORKERS      => 96,
+    CLIENTS      => 16                                # at a time: fewer than may wait
 };
 
 my $responder = MTLSTest::Responder->start(name => 'faulty');
@@ -126,7 +127,7 @@ my $server  = private(
 sub ask_all {
     my (@what) = @_;
     return in_parallel(
-        WORKERS / 4,
+        CLIENTS,
         sub {
             my ($cert, $path) = @{ $_[0] };
             return ask_timed($server, $path, cert => $cert);
@@ -290,8 +291,9 @@ SKIP: {
     # On TLS 1.2 nothing but an answer can be read.
     my $select   = IO::Select->new(map { $_->{socket} } @tls);
     my $answered = await(sub { my @ready = $select->can_read(0); return @ready >= 10 && @ready });
-    is($answered, 10, 'a quarter of the workers waits, the others do not');
-    cmp_ok(time - $from, '<', 2, 'they are answered at once');
+    cmp_ok($answered,    '>=', 10,   'no more than a quarter of the workers waits');
+    cmp_ok($answered,    '<',  @tls, 'some do');
+    cmp_ok(time - $from, '<',  2,    'the others are answered at once');
     my $well = ask_timed($server, '/require', @well);
     is($well->{outcome}, '200 ok', 'others are served meanwhile');
     cmp_ok($well->{seconds}, '<', 1, 'without waiting');

@@ -25,7 +25,7 @@ my $mortal    = MTLSTest::Responder->start(name => 'mortal');
 my $folder    = files_dir('responses');
 
 make_certificate("s-$_", ocsp => [$responder->url])
-    for qw(replay forward equal killed busy small-1 small-2), map { "many-$_" } 1 .. 24;
+    for qw(replay forward equal killed busy small-1 small-2), map { "many-$_" } 1 .. 16;
 make_certificate("m-$_", ocsp => [$mortal->url])
     for qw(stale fresh no-next no-next-old revoked good);
 make_certificate("r-$_") for qw(good revoked later broken other short two);
@@ -373,7 +373,7 @@ is(scalar($server->log->matching(qr/AddressSanitizer|runtime error|Assertion|Seg
 $server->stop;
 
 # --- caches that are no good ----------------------------------------------------------------------
-$responder->set("s-many-$_", status => $_ % 4 ? 'good' : 'revoked') for 1 .. 24;
+$responder->set("s-many-$_", status => $_ % 4 ? 'good' : 'revoked') for 1 .. 16;
 my $dbm = files_dir('broken-cache');
 chown +(getpwnam +(MTLSTest::Layout::runtime_user())[0])[2, 3], $dbm if $> == 0;
 for my $cache ('shmcb:@Logs@/tiny(20000)', "dbm:$dbm/cache") {
@@ -386,17 +386,17 @@ for my $cache ('shmcb:@Logs@/tiny(20000)', "dbm:$dbm/cache") {
     );
     for my $round (1 .. 2) {
         my @results = in_parallel(
-            3,    # so many of a child's threads may wait at a time
+            2,    # fewer than may wait in a child
             sub { ask_timed($server, $_[0][1], cert => $_[0][0]) },
             map {
                 my $n = $_;
                 map { ["s-many-$n", $_] } '/require', '/prefer'
-            } 1 .. 24
+            } 1 .. 16
         );
         my @wrong = grep {
             $results[$_]{outcome} ne ((int($_ / 2) + 1) % 4 ? '200 ok' : '403 ocsp_revoked')
         } 0 .. $#results;
-        is(scalar @wrong, 0, "$cache: 24 certificates, round $round")
+        is(scalar @wrong, 0, "$cache: 16 certificates, round $round")
             or diag(join '; ', map { "$_: $results[$_]{outcome}" } @wrong);
         next if $kind ne 'dbm' || $round == 2;
         for my $file (glob "$dbm/*") {

@@ -229,6 +229,19 @@ static int has_no_responder(const asked_t *asked, const wanted_t *wanted)
     return wanted && wanted->answer.kind == MTLS_ANSWER_NO_RESPONDER;
 }
 
+/* What only a cache knows that others share would be forgotten with it. */
+static int is_kept(mtls_ocsp_round_t *round, const asked_t *asked)
+{
+    const STACK_OF(X509) *responders = asked->subject.responders;
+    int i, n = responders ? sk_X509_num(responders) : 0, kept = !here.revocations;
+    unsigned char key[MTLS_DIGEST_BYTES];
+
+    for (i = -1; !kept && i < n; i++)
+        kept = mtls_revocations_key(round->r->pool, &asked->subject, i, key) &&
+               mtls_revocations_get(here.revocations, round->r->pool, key).len > 0;
+    return kept;
+}
+
 static mtls_status_t judge_one(mtls_ocsp_round_t *round, asked_t *asked, apr_time_t *valid_until)
 {
     const mtls_ocsp_settings_t *settings = &mtls_server_of(round->r->server)->ocsp;
@@ -249,7 +262,8 @@ static mtls_status_t judge_one(mtls_ocsp_round_t *round, asked_t *asked, apr_tim
     if (found->due == MTLS_DUE_WAIT && !tried && round->may_wait) {
         want(round, encode(round, asked));
         found->valid_until = round->now; /* the next request looks, and waits, itself */
-    } else if (found->due != MTLS_DUE_NOT && askable && !wanted) {
+    } else if ((found->due != MTLS_DUE_NOT && askable && !wanted) ||
+               (found->status == MTLS_STATUS_REVOKED && !is_kept(round, asked))) {
         mtls_ocsp_process_send(encode(round, asked), -1, 0);
     }
     if (found->valid_until < *valid_until)

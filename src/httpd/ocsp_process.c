@@ -44,6 +44,7 @@ typedef struct sockets_t {
     int made;
     int ask; /* the children's end */
     int take;
+    unsigned char who[MTLS_OCSP_CLAIMANT_BYTES]; /* this server, to others who share its cache */
 } sockets_t;
 
 /* What the process tells the children. */
@@ -353,6 +354,7 @@ static int prepare(process_t *process)
     env->fetcher = process->fetcher;
     env->folder = process->folder;
     env->rules = rules;
+    env->who = ocsp.sockets->who;
     env->revocations = ocsp.revocations;
     env->now = apr_time_now;
     env->baton = process;
@@ -476,7 +478,8 @@ static int make_sockets(void)
         ocsp.sockets = ap_retained_data_create(RETAINED, sizeof(*ocsp.sockets));
     if (ocsp.sockets->made)
         return 1;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0)
+    if (apr_generate_random_bytes(ocsp.sockets->who, sizeof(ocsp.sockets->who)) != APR_SUCCESS ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0)
         return 0;
     setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)); /* as far as it goes */
     ocsp.sockets->ask = fds[0];

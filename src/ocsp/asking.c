@@ -240,6 +240,16 @@ static int take_failure(mtls_round_t *round)
     return again ? 0 : give_up(round, NULL);
 }
 
+/* A revocation denies past its nextUpdate, also one that a responder has not signed anew. */
+static int is_old_revocation(const mtls_round_t *round, const mtls_ocsp_proof_t *proof,
+                             apr_time_t now)
+{
+    apr_time_t latest = now + round->ask.limits.skew;
+
+    return proof->status == MTLS_STATUS_REVOKED && proof->this_update <= latest &&
+           proof->produced_at <= latest;
+}
+
 static mtls_ocsp_outcome_t prove(const mtls_round_t *round, mtls_ocsp_proof_t *proof,
                                  const char **detail)
 {
@@ -252,7 +262,9 @@ static mtls_ocsp_outcome_t prove(const mtls_round_t *round, mtls_ocsp_proof_t *p
     outcome = mtls_ocsp_prove(&round->subject, round->body, &terms, proof, detail);
     ERR_clear_error();
     if (outcome == MTLS_OCSP_PROVED)
-        *detail = mtls_ocsp_stale(proof, &round->ask.limits, terms.now);
+        *detail = is_old_revocation(round, proof, terms.now)
+                      ? NULL
+                      : mtls_ocsp_stale(proof, &round->ask.limits, terms.now);
     else if (!*detail)
         *detail = "it proves nothing";
     return outcome;

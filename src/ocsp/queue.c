@@ -61,7 +61,9 @@ mtls_queue_t *mtls_queue_make(apr_pool_t *parent, const mtls_queue_env_t *env)
     if (env->revocations)
         queue->rounds.revocations = mtls_revocations_make(p, env->revocations, env->now());
     apr_pool_create(&queue->rounds.scratch, p);
-    if (queue->rounds.proofs && RAND_bytes(queue->who, sizeof(queue->who)) == 1)
+    if (env->who)
+        memcpy(queue->who, env->who, sizeof(queue->who));
+    if (queue->rounds.proofs && (env->who || RAND_bytes(queue->who, sizeof(queue->who)) == 1))
         return queue;
     apr_pool_destroy(p);
     return NULL;
@@ -115,7 +117,7 @@ static int claim(mtls_queue_t *queue, mtls_job_t *job, mtls_round_t *round)
     round->claimed = mtls_ocsp_record_claim(queue->env->store, round->ask.key, queue->who, expires);
     if (round->claimed || round->claim_over)
         return 1;
-    round->hold_until = ticks(queue) + round->ask.timeout;
+    round->hold_until = ticks(queue) + round->ask.timeout / 2;
     mtls_turns_hold_off(queue->jobs, job, ticks(queue) + POLL_EVERY);
     return 0;
 }

@@ -275,20 +275,33 @@ static int signer_of(const mtls_round_t *round, mtls_span_t der)
     return i;
 }
 
+/* A newer good has done away with it: with what its own signer has said before, and where every
+ * store believes that one with all of it. */
+static void remove_files(mtls_round_t *round)
+{
+    unsigned char key[MTLS_DIGEST_BYTES];
+    int i, signer, n = responder_count(round);
+
+    if (round->held.proof.status != MTLS_STATUS_GOOD)
+        return;
+    signer = signer_of(round, round->held.response);
+    for (i = -1; i < n; i++) {
+        if ((signer < 0 || signer == i) && mtls_revocations_key(round->p, &round->subject, i, key))
+            mtls_revocations_remove(round->env->revocations, round->p, key);
+    }
+}
+
 static void write_file(mtls_round_t *round, const mtls_ocsp_record_t *record)
 {
     mtls_revocations_t *revocations = round->env->revocations;
     unsigned char key[MTLS_DIGEST_BYTES];
     const char *error = NULL;
-    int i, n = responder_count(round);
 
     if (!revocations)
         return;
     if (!record->revocation.len) {
-        for (i = -1; round->file_counts && i < n; i++) {
-            if (mtls_revocations_key(round->p, &round->subject, i, key))
-                mtls_revocations_remove(revocations, round->p, key);
-        }
+        if (round->file_counts)
+            remove_files(round);
     } else if (!round->file_is_right) {
         error = "out of memory";
         if (mtls_revocations_key(round->p, &round->subject, signer_of(round, record->revocation),
