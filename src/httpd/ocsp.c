@@ -469,7 +469,7 @@ void mtls_ocsp_child(apr_pool_t *pchild, server_rec *s)
     here.most_waiting = threads / 4 > 0 ? threads / 4 : 1;
     if (mtls_ocsp_process_revocations())
         here.revocations = mtls_revocations_reader(pchild, mtls_ocsp_process_revocations());
-    here.proofs = mtls_proofs_make(pchild);
+    here.proofs = mtls_proofs_make(pchild, mtls_ocsp_process_proofs());
     if (!here.proofs)
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s,
                      "mtls_policy: out of memory: this child knows no OCSP status");

@@ -26,6 +26,7 @@
 #include "httpd/reload.h"
 #include "httpd/signals.h"
 #include "httpd/site.h"
+#include "ocsp/lookup.h"
 #include "ocsp/queue.h"
 #include "policy/limits.h"
 
@@ -51,6 +52,7 @@ typedef struct sockets_t {
 typedef struct board_t {
     apr_uint32_t revision; /* grows when a status is no longer what it was */
     apr_time_t recheck_from;
+    apr_uint64_t proofs[]; /* what they have proved */
 } board_t;
 
 static struct {
@@ -74,6 +76,11 @@ apr_time_t mtls_ocsp_process_recheck_from(void)
 const char *mtls_ocsp_process_revocations(void)
 {
     return ocsp.revocations;
+}
+
+void *mtls_ocsp_process_proofs(void)
+{
+    return ocsp.board ? ocsp.board->proofs : NULL;
 }
 
 void mtls_ocsp_process_child(void)
@@ -355,6 +362,7 @@ static int prepare(process_t *process)
     env->folder = process->folder;
     env->rules = rules;
     env->who = ocsp.sockets->who;
+    env->proofs = ocsp.board->proofs;
     env->revocations = ocsp.revocations;
     env->now = apr_time_now;
     env->baton = process;
@@ -499,12 +507,16 @@ static apr_status_t forget_board(void *unused)
 static apr_status_t make_board(void)
 {
     apr_shm_t *shm;
-    apr_status_t rv = apr_shm_create(&shm, sizeof(board_t), NULL, ocsp.pconf);
+    apr_status_t rv = apr_shm_create(&shm, sizeof(board_t) + mtls_proofs_bytes(), NULL, ocsp.pconf);
 
     if (rv != APR_SUCCESS)
         return rv;
     ocsp.board = apr_shm_baseaddr_get(shm);
     memset(ocsp.board, 0, sizeof(*ocsp.board));
+    if (!mtls_proofs_begin(ocsp.board->proofs)) {
+        ocsp.board = NULL;
+        return APR_EGENERAL;
+    }
     mtls_reload_share(&ocsp.board->revision);
     apr_pool_cleanup_register(ocsp.pconf, NULL, forget_board, apr_pool_cleanup_null);
     return APR_SUCCESS;

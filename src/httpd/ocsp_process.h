@@ -25,6 +25,9 @@ int mtls_ocsp_process_send(mtls_span_t ask, int fd, int milliseconds);
 /* The folder where proven revocations are kept; NULL: there is none. */
 const char *mtls_ocsp_process_revocations(void);
 
+/* Memory that all children share, for mtls_proofs_make(); NULL: there is none. */
+void *mtls_ocsp_process_proofs(void);
+
 /* What was looked for before this moment may have a newer status by now; 0: none. */
 apr_time_t mtls_ocsp_process_recheck_from(void);
 

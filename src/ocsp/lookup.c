@@ -31,14 +31,22 @@ typedef struct entry_t {
     unsigned char key[MTLS_DIGEST_BYTES];
     apr_uint64_t used; /* 0: never */
     mtls_ocsp_proof_t proof;
+    unsigned char seal[MTLS_DIGEST_BYTES];
 } entry_t;
 
-struct mtls_proofs_t {
-    apr_thread_mutex_t *lock;
-    EVP_MD *sha256;
+/* In memory that processes share no lock guards it, since whoever holds one can be killed: an entry
+ * that another process has left half written, or writes now, breaks its seal. */
+typedef struct table_t {
     unsigned char seed[MTLS_DIGEST_BYTES];
     apr_uint64_t uses;
     entry_t entries[SETS][WAYS];
+} table_t;
+
+struct mtls_proofs_t {
+    apr_thread_mutex_t *lock; /* of this process */
+    EVP_MD *sha256;
+    table_t *table;
+    table_t *own; /* NULL: it is not this process's alone */
 };
 
 static apr_status_t free_proofs(void *proofs_)
@@ -46,11 +54,25 @@ static apr_status_t free_proofs(void *proofs_)
     mtls_proofs_t *proofs = proofs_;
 
     EVP_MD_free(proofs->sha256);
+    free(proofs->own);
     free(proofs);
     return APR_SUCCESS;
 }
 
-mtls_proofs_t *mtls_proofs_make(apr_pool_t *p)
+apr_size_t mtls_proofs_bytes(void)
+{
+    return sizeof(table_t);
+}
+
+int mtls_proofs_begin(void *memory)
+{
+    table_t *table = memory;
+
+    memset(table, 0, sizeof(*table));
+    return RAND_bytes(table->seed, sizeof(table->seed)) == 1;
+}
+
+mtls_proofs_t *mtls_proofs_make(apr_pool_t *p, void *memory)
 {
     mtls_proofs_t *proofs = calloc(1, sizeof(*proofs));
 
@@ -59,7 +81,9 @@ mtls_proofs_t *mtls_proofs_make(apr_pool_t *p)
     /* Before the mutex, so that it is done after the mutex has gone. */
     apr_pool_cleanup_register(p, proofs, free_proofs, apr_pool_cleanup_null);
     proofs->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-    if (!proofs->sha256 || RAND_bytes(proofs->seed, sizeof(proofs->seed)) != 1 ||
+    proofs->own = memory ? NULL : malloc(sizeof(table_t));
+    proofs->table = memory ? memory : proofs->own;
+    if (!proofs->sha256 || !proofs->table || (proofs->own && !mtls_proofs_begin(proofs->own)) ||
         apr_thread_mutex_create(&proofs->lock, APR_THREAD_MUTEX_DEFAULT, p) != APR_SUCCESS)
         return NULL;
     return proofs;
@@ -106,53 +130,85 @@ static int make_key(const mtls_proofs_t *proofs, const mtls_ocsp_subject_t *subj
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     int made = ctx && EVP_DigestInit_ex(ctx, proofs->sha256, NULL) == 1 &&
-               add(ctx, proofs->seed, sizeof(proofs->seed)) && add(ctx, der.data, der.len) &&
-               add_subject(ctx, subject) && EVP_DigestFinal_ex(ctx, key, NULL) == 1;
+               add(ctx, proofs->table->seed, sizeof(proofs->table->seed)) &&
+               add(ctx, der.data, der.len) && add_subject(ctx, subject) &&
+               EVP_DigestFinal_ex(ctx, key, NULL) == 1;
 
     EVP_MD_CTX_free(ctx);
     return made;
 }
 
-static entry_t *set_of(mtls_proofs_t *proofs, const unsigned char *key)
+static int seal(const mtls_proofs_t *proofs, const entry_t *entry, unsigned char *digest)
 {
-    return proofs->entries[((unsigned int)key[0] << 8 | key[1]) % SETS];
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    int made = ctx && EVP_DigestInit_ex(ctx, proofs->sha256, NULL) == 1 &&
+               EVP_DigestUpdate(ctx, proofs->table->seed, sizeof(proofs->table->seed)) == 1 &&
+               EVP_DigestUpdate(ctx, entry->key, sizeof(entry->key)) == 1 &&
+               EVP_DigestUpdate(ctx, &entry->proof, sizeof(entry->proof)) == 1 &&
+               EVP_DigestFinal_ex(ctx, digest, NULL) == 1;
+
+    EVP_MD_CTX_free(ctx);
+    return made;
+}
+
+static int is_whole(const mtls_proofs_t *proofs, const entry_t *entry)
+{
+    unsigned char digest[MTLS_DIGEST_BYTES];
+
+    return seal(proofs, entry, digest) && memcmp(digest, entry->seal, sizeof(digest)) == 0;
+}
+
+static entry_t *set_of(const mtls_proofs_t *proofs, const unsigned char *key)
+{
+    return proofs->table->entries[((unsigned int)key[0] << 8 | key[1]) % SETS];
+}
+
+static apr_uint64_t next_use(const mtls_proofs_t *proofs)
+{
+    return __atomic_add_fetch(&proofs->table->uses, 1, __ATOMIC_RELAXED);
 }
 
 static int recall(mtls_proofs_t *proofs, const unsigned char *key, mtls_ocsp_proof_t *proof)
 {
-    entry_t *set = set_of(proofs, key);
+    entry_t *set = set_of(proofs, key), copy;
     int i, found = 0;
 
     apr_thread_mutex_lock(proofs->lock);
     for (i = 0; i < WAYS && !found; i++) {
-        found = set[i].used && memcmp(set[i].key, key, sizeof(set[i].key)) == 0;
-        if (found) {
-            set[i].used = ++proofs->uses;
-            *proof = set[i].proof;
-        }
+        memcpy(&copy, &set[i], sizeof(copy));
+        found = copy.used && memcmp(copy.key, key, sizeof(copy.key)) == 0;
+        if (found)
+            __atomic_store_n(&set[i].used, next_use(proofs), __ATOMIC_RELAXED);
     }
     apr_thread_mutex_unlock(proofs->lock);
-    return found;
+    if (!found || !is_whole(proofs, &copy))
+        return 0;
+    *proof = copy.proof;
+    return 1;
 }
 
 static void remember(mtls_proofs_t *proofs, const unsigned char *key,
                      const mtls_ocsp_proof_t *proof)
 {
-    entry_t *set = set_of(proofs, key), *at = set;
+    entry_t *set = set_of(proofs, key), *at = set, made;
     int i;
 
+    memset(&made, 0, sizeof(made));
+    memcpy(made.key, key, sizeof(made.key));
+    memcpy(&made.proof, proof, sizeof(made.proof));
+    made.used = next_use(proofs);
+    if (!seal(proofs, &made, made.seal))
+        return;
     apr_thread_mutex_lock(proofs->lock);
     for (i = 0; i < WAYS; i++) {
         if (set[i].used && memcmp(set[i].key, key, sizeof(set[i].key)) == 0) {
-            at = &set[i]; /* another thread has proved it meanwhile */
+            at = &set[i]; /* somebody else has proved it meanwhile */
             break;
         }
         if (set[i].used < at->used)
             at = &set[i];
     }
-    memcpy(at->key, key, sizeof(at->key));
-    at->used = ++proofs->uses;
-    at->proof = *proof;
+    memcpy(at, &made, sizeof(made));
     apr_thread_mutex_unlock(proofs->lock);
 }
 

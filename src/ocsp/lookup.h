@@ -10,13 +10,18 @@
 #include "ocsp/record.h"
 #include "pki/ocsp_message.h"
 
-/* Responses proved already, of one process and for all its threads: bounded. A signature is not
- * verified again for every connection of a certificate. What failed is not remembered: it takes no
- * place from what did not. */
+/* Responses proved already, for all threads of a process, or for all processes of a server: what
+ * one of them has proved the others need not. Bounded. What failed is not remembered: it takes no place
+ * from what did not. */
 typedef struct mtls_proofs_t mtls_proofs_t;
 
-/* Lives in `p`. NULL: out of memory. */
-mtls_proofs_t *mtls_proofs_make(apr_pool_t *p);
+/* How much memory processes that share them need, and its beginning, before they are forked. It is
+ * as trustworthy as they are: none but the server's own may write there. 0: OpenSSL could not. */
+apr_size_t mtls_proofs_bytes(void);
+int mtls_proofs_begin(void *memory);
+
+/* Lives in `p`; `memory` NULL: of this process alone. NULL: out of memory. */
+mtls_proofs_t *mtls_proofs_make(apr_pool_t *p, void *memory);
 
 /* mtls_ocsp_prove() for a response out of a cache, or what it said before of the same response,
  * serial, issuer and responders. 1: it is proved; 0: it is not, and `proof` is zeroes. Without

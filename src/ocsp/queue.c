@@ -56,7 +56,7 @@ mtls_queue_t *mtls_queue_make(apr_pool_t *parent, const mtls_queue_env_t *env)
     queue->jobs = mtls_jobs_make(p);
     queue->rounds.env = env;
     queue->rounds.ticks = env->ticks ? env->ticks : monotonic;
-    queue->rounds.proofs = mtls_proofs_make(p);
+    queue->rounds.proofs = mtls_proofs_make(p, env->proofs);
     queue->rounds.responders = mtls_responders_make(p);
     if (env->revocations)
         queue->rounds.revocations = mtls_revocations_make(p, env->revocations, env->now());

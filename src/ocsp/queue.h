@@ -19,6 +19,7 @@ typedef struct mtls_queue_t mtls_queue_t;
 typedef struct mtls_queue_env_t {
     const mtls_store_t *store; /* NULL: no cache; answers go to those who wait all the same */
     mtls_fetcher_t *fetcher;
+    void *proofs;                    /* memory for mtls_proofs_make(); NULL: its own */
     const unsigned char *who;        /* of its claims, MTLS_OCSP_CLAIMANT_BYTES: who comes after a
                                         process that died has the same; NULL: anybody */
     const mtls_fetch_rules_t *rules; /* those of the fetcher */

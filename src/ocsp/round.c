@@ -312,6 +312,16 @@ static void write_file(mtls_round_t *round, const mtls_ocsp_record_t *record)
         mtls_round_log(round, 4, "a revocation may be forgotten in a restart: %s", error);
 }
 
+/* Before others see it, so that none of them has to. */
+static void prove_for_all(const mtls_round_t *round, const mtls_ocsp_record_t *record)
+{
+    mtls_ocsp_proof_t proof;
+
+    if (record->response.len)
+        (void)mtls_proofs_ask(round->env->proofs, &round->subject, record->response,
+                              round->env->env->now(), &proof);
+}
+
 mtls_status_t mtls_round_settle(mtls_round_t *round, mtls_status_t known)
 {
     const mtls_queue_env_t *env = round->env->env;
@@ -322,6 +332,7 @@ mtls_status_t mtls_round_settle(mtls_round_t *round, mtls_status_t known)
         return known;
     record = mtls_held_record(&round->held);
     write_file(round, &record);
+    prove_for_all(round, &record);
     write_cache(round, &record, env->now());
     if (known == MTLS_STATUS_UNAVAILABLE)
         known = round->before;

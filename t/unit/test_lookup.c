@@ -80,7 +80,7 @@ static void begin(scene_t *scene)
     scene->ca.key = key_get(KEY_P256, 0);
     scene->subject.issuer = scene->ca.x;
     scene->subject.serial = X509_get_serialNumber(certificate_make(pool, &leaf, &scene->ca));
-    scene->proofs = mtls_proofs_make(pool);
+    scene->proofs = mtls_proofs_make(pool, NULL);
     assert_non_null(scene->proofs);
     pretending = 0;
     proved = 0;
@@ -727,6 +727,61 @@ static void a_proof_is_for_its_responders_only(void **state)
     assert_int_equal(ask(&scene, der), 0);
 }
 
+/* ---- between processes ---- */
+
+static void what_one_process_has_proved_the_others_know(void **state)
+{
+    void *memory = apr_palloc(pool, mtls_proofs_bytes());
+    static const said_t good = FRESH(GOOD);
+    mtls_ocsp_proof_t first, second;
+    mtls_proofs_t *other;
+    mtls_span_t der;
+    scene_t scene;
+
+    (void)state;
+    begin(&scene);
+    assert_int_equal(mtls_proofs_begin(memory), 1);
+    scene.proofs = mtls_proofs_make(pool, memory);
+    other = mtls_proofs_make(pool, memory);
+    der = response_of(&scene, &good);
+    assert_int_equal(mtls_proofs_ask(scene.proofs, &scene.subject, der, WORLD_NOW, &first), 1);
+    assert_int_equal(proved, 1);
+    assert_int_equal(mtls_proofs_ask(other, &scene.subject, der, WORLD_NOW, &second), 1);
+    assert_int_equal(proved, 1);
+    assert_memory_equal(&first, &second, sizeof(first));
+}
+
+/* A process can be killed while it writes: whatever is left there says nothing else than what was
+ * proved. */
+static void an_entry_that_is_half_written_is_none(void **state)
+{
+    apr_size_t i, size = mtls_proofs_bytes(), flips = 0;
+    unsigned char *memory = apr_palloc(pool, size), *whole = apr_palloc(pool, size);
+    static const said_t good = FRESH(GOOD);
+    mtls_ocsp_proof_t first, second;
+    mtls_span_t der;
+    scene_t scene;
+
+    (void)state;
+    begin(&scene);
+    assert_int_equal(mtls_proofs_begin(memory), 1);
+    scene.proofs = mtls_proofs_make(pool, memory);
+    der = response_of(&scene, &good);
+    assert_int_equal(mtls_proofs_ask(scene.proofs, &scene.subject, der, WORLD_NOW, &first), 1);
+    memcpy(whole, memory, size);
+    for (i = 0; i < size; i++) {
+        if (!whole[i])
+            continue;
+        memory[i] ^= 0xff;
+        assert_int_equal(mtls_proofs_ask(scene.proofs, &scene.subject, der, WORLD_NOW, &second), 1);
+        assert_memory_equal(&first, &second, sizeof(first));
+        memcpy(memory, whole, size);
+        flips++;
+    }
+    assert_true(flips > 100); /* seed, key, proof, seal */
+    assert_true(proved > 90); /* mostly it had to be proved anew */
+}
+
 /* O26: what was proved may lie too far ahead of a clock that was set back. */
 static void a_clock_that_is_set_back_is_noticed(void **state)
 {
@@ -847,6 +902,8 @@ int main(void)
     SUITE_CASE(a_proof_is_for_one_subject_only);
     SUITE_CASE(a_proof_is_for_its_responders_only);
     SUITE_CASE(a_clock_that_is_set_back_is_noticed);
+    SUITE_CASE(what_one_process_has_proved_the_others_know);
+    SUITE_CASE(an_entry_that_is_half_written_is_none);
     SUITE_CASE(failures_push_out_nothing);
     SUITE_CASE(a_flood_pushes_out_what_is_not_used);
     SUITE_CASE(any_thread_may_ask);
