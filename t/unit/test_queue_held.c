@@ -460,6 +460,26 @@ static void what_another_process_has_stored_is_enough(void **state)
     assert_int_equal(desk.cache.puts, puts);
 }
 
+/* A new process finds what everybody has known for long. */
+static void what_the_cache_says_already_is_no_change(void **state)
+{
+    mtls_span_t revoked;
+    mtls_ask_t ask;
+
+    (void)state;
+    desk_open(1);
+    ask = desk_ask_of("1001");
+    revoked = desk_response("1001", REVOKED, 0);
+    put_cached(revoked, revoked, desk.now);
+    assert_answer(desk_get(&ask), MTLS_ANSWER_STATUS, revoked);
+    assert_int_equal(desk.changed, 0);
+    desk_restart();
+    put_cached(desk_response("1001", GOOD, HOUR), nothing, desk.now);
+    desk_pass(2 * HOUR);
+    fetch(UNKNOWN, 0);
+    assert_int_equal(desk.changed, 1);
+}
+
 static void a_cache_that_loses_everything_costs_no_exchange(void **state)
 {
     mtls_span_t good;
@@ -943,6 +963,7 @@ int main(void)
     SUITE_CASE(changes_are_told_and_nothing_else);
     SUITE_CASE(a_change_that_another_gateway_has_found_is_told);
     SUITE_CASE(what_another_process_has_stored_is_enough);
+    SUITE_CASE(what_the_cache_says_already_is_no_change);
     SUITE_CASE(a_cache_that_loses_everything_costs_no_exchange);
     SUITE_TABLE(cache_fault_case, cache_faults);
     SUITE_CASE(what_is_corrupt_in_the_cache_is_not_there);
@@ -963,5 +984,5 @@ int main(void)
     SUITE_CASE(failures_are_forgotten_by_the_time_that_passes);
     SUITE_CASE(a_revocation_holds_whatever_the_clock_says);
     SUITE_CASE(without_ticks_the_system_has_some);
-    return suite_run("queue_held", 37);
+    return suite_run("queue_held", 38);
 }
