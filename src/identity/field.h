@@ -34,6 +34,10 @@ typedef struct mtls_identity_t {
     const char *verdict; /* NULL where there is none */
     const char *reason;
     const char *policies;
+    const mtls_span_t *cas; /* DER of the verified chain: cas[0] signed the leaf, the last one is
+                               the anchor; none for a certificate a store allows as it is */
+    int ca_count;
+    const mtls_values_t *gateway_uris; /* URI SANs of the gateway's own certificate; may be NULL */
 } mtls_identity_t;
 
 typedef enum mtls_encoding_t {

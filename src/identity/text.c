@@ -5,23 +5,46 @@
 
 #include <apr_base64.h>
 
+static const char digits[] = "0123456789ABCDEF";
+
+static char *put_percent(char *at, char c)
+{
+    *at++ = '%';
+    *at++ = digits[(unsigned char)c >> 4];
+    *at++ = digits[(unsigned char)c & 15];
+    return at;
+}
+
 /* Control, non-ASCII and `reserved` bytes as "%" and two hex digits. */
 static const char *encode(apr_pool_t *p, mtls_span_t value, const char *reserved)
 {
-    static const char digits[] = "0123456789ABCDEF";
     char *out = apr_palloc(p, 3 * value.len + 1);
     char *at = out;
     apr_size_t i;
 
     for (i = 0; i < value.len; i++) {
         unsigned char c = (unsigned char)value.data[i];
-        if (c >= 0x20 && c < 0x7f && !strchr(reserved, c)) {
+        if (c >= 0x20 && c < 0x7f && !strchr(reserved, c))
             *at++ = (char)c;
-        } else {
-            *at++ = '%';
-            *at++ = digits[c >> 4];
-            *at++ = digits[c & 15];
-        }
+        else
+            at = put_percent(at, (char)c);
+    }
+    *at = '\0';
+    return out;
+}
+
+const char *mtls_text_percent(apr_pool_t *p, mtls_span_t value, const char *kept)
+{
+    char *out = apr_palloc(p, 3 * value.len + 1);
+    char *at = out;
+    apr_size_t i;
+
+    for (i = 0; i < value.len; i++) {
+        char c = value.data[i];
+        if (mtls_ascii_alnum(c) || (c && strchr(kept, c)))
+            *at++ = c;
+        else
+            at = put_percent(at, c);
     }
     *at = '\0';
     return out;
@@ -51,6 +74,16 @@ const char *mtls_text_base64(apr_pool_t *p, mtls_span_t bytes)
     char *out = apr_palloc(p, (apr_size_t)apr_base64_encode_len((int)bytes.len));
 
     apr_base64_encode_binary(out, (const unsigned char *)bytes.data, (int)bytes.len);
+    return out;
+}
+
+const char *mtls_text_base64url(apr_pool_t *p, mtls_span_t bytes)
+{
+    char *out = (char *)mtls_text_base64(p, bytes), *at;
+
+    for (at = out; *at && *at != '='; at++)
+        *at = *at == '+' ? '-' : *at == '/' ? '_' : *at;
+    *at = '\0';
     return out;
 }
 

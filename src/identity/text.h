@@ -22,8 +22,15 @@ const char *mtls_text_encode_quoted(apr_pool_t *p, mtls_span_t value);
  * whose parts are encoded already. `text` itself where there is nothing to do. */
 const char *mtls_text_encode_control(apr_pool_t *p, const char *text);
 
+/* `value` with every byte but ASCII letters, digits and those of `kept` percent-encoded (upper-case
+ * hex), in `p`. */
+const char *mtls_text_percent(apr_pool_t *p, mtls_span_t value, const char *kept);
+
 /* base64 of bytes on one line, in `p`. */
 const char *mtls_text_base64(apr_pool_t *p, mtls_span_t bytes);
+
+/* base64url without padding (RFC 7515 2), in `p`. */
+const char *mtls_text_base64url(apr_pool_t *p, mtls_span_t bytes);
 
 /* A certificate's DER as PEM, in `p`. */
 const char *mtls_text_pem(apr_pool_t *p, mtls_span_t der);

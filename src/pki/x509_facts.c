@@ -48,6 +48,19 @@ static const EVP_MD *sha256(void)
     return md ? md : EVP_sha256();
 }
 
+int mtls_x509_der(apr_pool_t *p, X509 *x, mtls_span_t *der)
+{
+    int len = i2d_X509(x, NULL);
+    unsigned char *bytes, *at;
+
+    if (len <= 0)
+        return 0;
+    at = bytes = apr_palloc(p, (apr_size_t)len);
+    i2d_X509(x, &at);
+    *der = mtls_span((const char *)bytes, (apr_size_t)len);
+    return 1;
+}
+
 int mtls_x509_digests(X509 *x, unsigned char *certificate, unsigned char *spki)
 {
     unsigned char *der = NULL;
@@ -83,15 +96,9 @@ int mtls_x509_time(const ASN1_TIME *at, apr_time_t *out)
 static int read_digests(reader_t *in)
 {
     mtls_facts_t *f = in->facts;
-    unsigned char *der = NULL;
-    int len = i2d_X509(in->x, &der);
 
-    if (len <= 0 || len > MTLS_MAX_CERTIFICATE_BYTES) {
-        OPENSSL_free(der);
+    if (i2d_X509(in->x, NULL) > MTLS_MAX_CERTIFICATE_BYTES || !mtls_x509_der(in->p, in->x, &f->der))
         return fail(in, "the certificate is too large");
-    }
-    f->der = mtls_span_copy(in->p, mtls_span((char *)der, (apr_size_t)len));
-    OPENSSL_free(der);
     if (!mtls_x509_digests(in->x, f->sha256, f->spki_sha256))
         return fail(in, "the certificate cannot be hashed");
     return 1;
@@ -217,10 +224,8 @@ static int read_attribute(reader_t *in, const X509_NAME_ENTRY *entry, mtls_name_
     return read_der_attribute(in, value, &out->value);
 }
 
-static const char *name_rfc4514(apr_pool_t *p, const X509_NAME *name)
+static const char *name_text(apr_pool_t *p, const X509_NAME *name, unsigned long flags)
 {
-    /* Strings stay strings also under types OpenSSL has no name for: a rule reads them so, too. */
-    const unsigned long flags = XN_FLAG_RFC2253 & ~(unsigned long)XN_FLAG_DUMP_UNKNOWN_FIELDS;
     BIO *out = BIO_new(BIO_s_mem());
     const char *text = NULL;
     char *data = NULL;
@@ -232,6 +237,38 @@ static const char *name_rfc4514(apr_pool_t *p, const X509_NAME *name)
     }
     BIO_free(out);
     return text;
+}
+
+static int has_unknown_type(const X509_NAME *name)
+{
+    int i, n = X509_NAME_entry_count(name);
+
+    for (i = 0; i < n; i++) {
+        if (OBJ_obj2nid(X509_NAME_ENTRY_get_object(X509_NAME_get_entry(name, i))) == NID_undef)
+            return 1;
+    }
+    return 0;
+}
+
+static int print_name(reader_t *in, const X509_NAME *name, mtls_name_t *out)
+{
+    /* Strings stay strings also under types OpenSSL has no name for: a rule reads them so, too. */
+    const unsigned long as_rules = XN_FLAG_RFC2253 & ~(unsigned long)XN_FLAG_DUMP_UNKNOWN_FIELDS;
+
+    out->rfc4514 = name_text(in->p, name, as_rules);
+    out->rfc2253 = has_unknown_type(name) ? name_text(in->p, name, XN_FLAG_RFC2253) : out->rfc4514;
+    return out->rfc4514 && out->rfc2253 ? 1 : fail(in, "a name cannot be printed");
+}
+
+static int read_name_der(reader_t *in, const X509_NAME *name, mtls_name_t *out)
+{
+    const unsigned char *der = NULL;
+    size_t len = 0;
+
+    if (X509_NAME_get0_der(name, &der, &len) != 1)
+        return fail(in, "a name cannot be read");
+    out->der = mtls_span_copy(in->p, mtls_span((const char *)der, len));
+    return 1;
 }
 
 static int read_name(reader_t *in, const X509_NAME *name, mtls_name_t *out)
@@ -249,8 +286,7 @@ static int read_name(reader_t *in, const X509_NAME *name, mtls_name_t *out)
     out->attributes = attributes;
     out->n = n;
     out->canonical = mtls_name_canonical(in->p, attributes, n);
-    out->rfc4514 = name_rfc4514(in->p, name);
-    return out->rfc4514 ? 1 : fail(in, "a name cannot be printed");
+    return print_name(in, name, out) && read_name_der(in, name, out);
 }
 
 /* ---- extensions ---- */

@@ -16,6 +16,9 @@
  * Any thread; `x` may be shared. */
 const mtls_facts_t *mtls_x509_facts(apr_pool_t *p, X509 *x, const char **error);
 
+/* The certificate's DER, in `p`. 0 when OpenSSL fails. */
+int mtls_x509_der(apr_pool_t *p, X509 *x, mtls_span_t *der);
+
 /* SHA-256 of the certificate and of its SubjectPublicKeyInfo. 0 when OpenSSL fails. */
 int mtls_x509_digests(X509 *x, unsigned char *certificate, unsigned char *spki);
 

@@ -22,6 +22,13 @@
  * one CA. Each try verifies a few signatures. */
 #define MTLS_MAX_PATHS 8
 
+/* Hex digits of a serial number that is written in decimal, which costs their square. RFC 5280 knows
+ * 40 (4.1.2.2). */
+#define MTLS_MAX_DECIMAL_DIGITS 1024
+
+/* A header X-Forwarded-Client-Cert that may be appended to: many hops, or some with their chains. */
+#define MTLS_MAX_XFCC_BYTES (64 * 1024)
+
 /* Intermediates remembered for one leaf: a real chain has one to three. */
 #define MTLS_MAX_REMEMBERED_CERTIFICATES 6
 #define MTLS_MAX_REMEMBERED_BYTES        (12 * 1024)
@@ -115,6 +122,16 @@
 /* Bytes of header texts a connection keeps for all its verdicts; what is beyond is made for each
  * request anew. Thousands of Locations can each export a header of 16 KB. */
 #define MTLS_MAX_KEPT_EXPORTS (256 * 1024)
+
+/* Keys that sign tokens: below, RS256 is forbidden (RFC 7518 3.3); above, a signature takes more
+ * than 10 ms. A kid stands in every token. */
+#define MTLS_MIN_SIGNING_RSA_BITS 2048
+#define MTLS_MAX_SIGNING_RSA_BITS 8192
+#define MTLS_MAX_KID_BYTES        128
+
+/* Tokens a connection keeps: for so many pairs of an audience and an identity in turn. Together
+ * they have MTLS_MAX_KEPT_EXPORTS bytes at most; a usual one has 1 KB. */
+#define MTLS_MAX_TOKENS 8
 
 /* How long reading a request may take without the clock being asked again whether a verdict that
  * was remembered still holds (microseconds). mod_reqtimeout allows far less. */

@@ -24,6 +24,7 @@ struct mtls_parse_env_t {
     apr_pool_t *p;     /* what is parsed lives here */
     const char *where; /* "file:line" of the directive */
     void *baton;       /* of the functions below */
+    int secret;        /* what is watched holds secrets: its texts are never written anywhere */
     mtls_oid_lookup_t oid_of;
     /* A whole file, which lasts until the load function returns. NULL or what is wrong. */
     const char *(*read_file)(mtls_parse_env_t *env, const char *path, mtls_span_t *text);

@@ -111,7 +111,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     X509 *x = size < LONG_MAX ? d2i_X509(NULL, &at, (long)size) : NULL;
     const char *error = NULL;
     mtls_evidence_t evidence;
-    mtls_identity_t identity = {&evidence, apr_time_from_sec(1800000000), "allow", "ok", NULL};
+    mtls_identity_t identity = {
+        .evidence = &evidence, .now = apr_time_from_sec(1800000000), .verdict = "allow"};
 
     memset(&evidence, 0, sizeof(evidence));
     if (x && (evidence.facts = mtls_x509_facts(p, x, &error)) != NULL) {

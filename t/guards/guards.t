@@ -32,7 +32,7 @@ my $httpd = qr{^(?:httpd|http_\w+|ap_\w+|mod_\w+|util_\w+|scoreboard|mpm_common)
 my %may = (
     policy   => {own => [qw(policy)],                             outside => qr{^(?:apr_\w+\.h|pcre2\.h|arpa/inet\.h|\w+\.h)$}},
     pki      => {own => [qw(policy pki)],                         outside => qr{^(?:apr_\w+\.h|openssl/\w+\.h|\w+\.h)$}},
-    identity => {own => [qw(policy pki identity)],                outside => qr{^(?:apr_\w+\.h|\w+\.h)$}},
+    identity => {own => [qw(policy pki identity)],                outside => qr{^(?:apr_\w+\.h|(?:openssl|cjose)/\w+\.h|\w+\.h)$}},
     ocsp     => {own => [qw(policy pki ocsp)],                    outside => qr{^(?:apr_\w+\.h|openssl/\w+\.h|curl/curl\.h|(?:arpa|net|netinet|sys)/\w+\.h|\w+\.h)$}},
     httpd    => {own => [qw(policy pki identity ocsp httpd)],     outside => qr{^.*$}},
     top      => {own => [qw(httpd)],                              outside => qr{^.*$}},

@@ -184,7 +184,11 @@ static const struct field_row {
 
 static mtls_identity_t identity_of(const peer_t *peer)
 {
-    mtls_identity_t identity = {&peer->evidence, WORLD_NOW, "allow", "ok", "partner-api"};
+    mtls_identity_t identity = {.evidence = &peer->evidence,
+                                .now = WORLD_NOW,
+                                .verdict = "allow",
+                                .reason = "ok",
+                                .policies = "partner-api"};
 
     return identity;
 }
@@ -222,7 +226,7 @@ static void field_case(void **state)
 
 static void nobody_has_no_value(void **state)
 {
-    mtls_identity_t nobody = {NULL, WORLD_NOW, "deny", "no_certificate", NULL};
+    mtls_identity_t nobody = {.now = WORLD_NOW, .verdict = "deny", .reason = "no_certificate"};
     mtls_field_t field;
     size_t i;
 
@@ -355,7 +359,7 @@ static void variable_case(void **state)
 
 static void nobody_has_no_variables(void **state)
 {
-    mtls_identity_t nobody = {NULL, WORLD_NOW, "deny", "no_certificate", NULL};
+    mtls_identity_t nobody = {.now = WORLD_NOW, .verdict = "deny", .reason = "no_certificate"};
     mtls_evidence_t zero;
 
     (void)state;
@@ -390,7 +394,7 @@ static void every_value_but_the_certificate_is_one_safe_line(void **state)
                                       {"1.3.6.1.4.1.99999.7", 0, "x\ny", 0, 0}}};
     X509 *x = certificate_make(pool, &spec, NULL);
     mtls_evidence_t evidence;
-    mtls_identity_t identity = {&evidence, WORLD_NOW, "allow", "ok", NULL};
+    mtls_identity_t identity = {.evidence = &evidence, .now = WORLD_NOW};
     apr_array_header_t *all;
     const char *error, *c;
     int i;

@@ -210,6 +210,8 @@ static void init_names(peer_t *peer, apr_pool_t *p)
     set(&peer->issuer[1], "2.5.4.3", "CARC I101L", 1);
     peer->facts.issuer.n = 2;
     peer->facts.issuer.rfc4514 = "CN=CARC I101L,O=Carcano";
+    peer->facts.subject.rfc2253 = peer->facts.subject.rfc4514;
+    peer->facts.issuer.rfc2253 = peer->facts.issuer.rfc4514;
     peer_rename(peer, p);
 }
 
