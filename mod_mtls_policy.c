@@ -23,6 +23,7 @@
 #include "httpd/lifecycle.h"
 #include "httpd/peer.h"
 #include "httpd/reload.h"
+#include "httpd/signing.h"
 #include "httpd/stapling_provider.h"
 
 static void register_hooks(apr_pool_t *p)
@@ -60,6 +61,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_fixups(mtls_access_fixups_first, NULL, before_rewrite, APR_HOOK_REALLY_FIRST);
     ap_hook_fixups(mtls_access_fixups_last, after_headers, NULL, APR_HOOK_REALLY_LAST);
     APR_OPTIONAL_HOOK(proxy, fixups, mtls_access_proxy_fixups, NULL, NULL, APR_HOOK_REALLY_LAST);
+    ap_hook_handler(mtls_signing_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_insert_error_filter(mtls_access_insert_error_filter, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(mtls_access_log_transaction, NULL, NULL, APR_HOOK_REALLY_FIRST);
     mtls_export_register();

@@ -38,19 +38,22 @@ static void describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *ju
     mtls_export_variables(r, rq, rq);
 }
 
-void mtls_access_describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged)
+void mtls_access_describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged,
+                          apr_time_t until)
 {
     int allowed = judged->decision.reason == MTLS_OK;
 
     if (allowed)
-        mtls_access_grant(r, rq, judged);
+        mtls_access_grant(r, rq, judged, until);
     describe(r, rq, judged, allowed ? mtls_verdict_allow : mtls_verdict_deny,
              judged->decision.reason);
 }
 
-void mtls_access_grant(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged)
+void mtls_access_grant(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged,
+                       apr_time_t until)
 {
     rq->granted = judged;
+    rq->granted_until = until;
     rq->exports =
         judged == rq->here ? judged->exports : mtls_verdict_exports(r, rq->merged, judged);
     rq->granted_names = judged->decision.names;
@@ -112,9 +115,8 @@ static mtls_reason_t reason_here(const mtls_request_t *rq)
 
     if (!rq->merged || !rq->merged->under_policy || !here)
         return MTLS_INTERNAL_ERROR; /* nothing was proved here */
-    if (here->decision.reason == MTLS_OK && rq->merged->user &&
-        (!here->exports || !here->exports->user))
-        return MTLS_USER_AMBIGUOUS;
+    if (here->decision.reason == MTLS_OK && (!here->exports || here->exports->ambiguous))
+        return here->exports ? MTLS_USER_AMBIGUOUS : MTLS_INTERNAL_ERROR;
     return here->decision.reason;
 }
 
@@ -137,7 +139,7 @@ mtls_request_t *mtls_access_judge(request_rec *r)
     rq->here = NULL;
     rq->merged = mtls_merged_of(r, dir);
     if (rq->merged && rq->merged->mode != MTLS_MODE_OFF) {
-        rq->here = mtls_verdict_judge(r, rq->merged);
+        rq->here = mtls_verdict_judge(r, rq->merged, &rq->here_until);
         if (rq->here->report)
             mtls_log_report(r, rq->here);
     }
@@ -155,7 +157,7 @@ static int check_deferred(request_rec *r, mtls_request_t *rq)
     if (!peer || !mtls_peer_defers(peer, r))
         return DECLINED;
     if (!under_policy || !rq->merged->only_vhost)
-        judged = mtls_verdict_judge(r, mtls_merged_chain_alone());
+        judged = mtls_verdict_judge(r, mtls_merged_chain_alone(), NULL);
     rq->deferred_error = judged->evidence.chain_error;
     mtls_peer_tell_mod_ssl(peer, r, judged->evidence.chain_error, judged->evidence.valid_until);
     if (under_policy || judged->decision.reason == MTLS_OK ||
@@ -174,7 +176,7 @@ static void tell_before_walk(request_rec *r)
 
     if (!peer || r->request_time < peer->told_until || !mtls_peer_defers(peer, r))
         return;
-    judged = mtls_verdict_judge(r, mtls_merged_chain_alone());
+    judged = mtls_verdict_judge(r, mtls_merged_chain_alone(), NULL);
     mtls_peer_tell_mod_ssl(peer, r, judged->evidence.chain_error, judged->evidence.valid_until);
 }
 
@@ -260,7 +262,7 @@ static int enforce(request_rec *r, int last_chance)
         return apply_mode(r, rq, reason, last_chance);
     } else {
         if (!rq->granted)
-            mtls_access_grant(r, rq, rq->here);
+            mtls_access_grant(r, rq, rq->here, rq->here_until);
         describe(r, rq, rq->here, mtls_verdict_allow, MTLS_OK);
     }
     rq->settled = dir;
@@ -289,6 +291,7 @@ int mtls_access_post_read_request(request_rec *r)
 {
     if (r->prev)
         mtls_access_insert_error_filter(r->prev);
+    mtls_export_keep_incoming(r);
     mtls_strip_request(r);
     mtls_reload_on_request(r->request_time);
     if (mtls_site()->defers && !r->connection->master)
@@ -322,7 +325,7 @@ static void inherit_grant(request_rec *r, mtls_request_t *rq)
     before = mtls_request_peek(from);
     if (!before || !before->granted || from->per_dir_config != r->per_dir_config)
         return;
-    mtls_access_describe(r, rq, before->granted);
+    mtls_access_describe(r, rq, before->granted, before->granted_until);
 }
 
 /* `Satisfy Any` ignores a refusal of the access checker, and httpd skips it for sub-requests and
@@ -370,10 +373,13 @@ int mtls_access_fixups_last(request_rec *r)
     mtls_export_variables(r, rq, told_by(r, rq));
     if (rq->deferred_error)
         mtls_peer_correct_variable(r, rq->deferred_error);
+    mtls_export_hide_certificate(r, rq);
     if (r->proxyreq)
         mtls_export_ajp(r, rq);
-    if (r->main || (rq->granted && rq->merged && rq->merged->header_count))
-        return mtls_export_headers(r, rq) == OK ? DECLINED : HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
+    if (r->main || (rq->granted && rq->merged && rq->merged->exports_headers)) {
+        status = mtls_export_headers(r, rq);
+        return status == OK ? DECLINED : status;
+    }
     return DECLINED;
 }
 
@@ -382,7 +388,7 @@ int mtls_access_proxy_fixups(request_rec *r)
 {
     mtls_request_t *rq = mtls_request_peek(r);
 
-    return rq && mtls_export_headers(r, rq) != OK ? HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE : OK;
+    return rq ? mtls_export_headers(r, rq) : OK;
 }
 
 /* Refusals of Require mtls and mtls-policy are httpd's own; their reason is ours to log. */

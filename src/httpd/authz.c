@@ -25,7 +25,7 @@ static authz_status check_mtls(request_rec *r, const char *line, const void *par
     mtls_access_consulted(r);
     if (mtls_access_reason(rq) != MTLS_OK)
         return AUTHZ_DENIED;
-    mtls_access_grant(r, rq, rq->here);
+    mtls_access_grant(r, rq, rq->here, rq->here_until);
     return AUTHZ_GRANTED;
 }
 
@@ -59,6 +59,7 @@ static authz_status check_policy(request_rec *r, const char *line, const void *p
     const apr_array_header_t *names = parsed;
     mtls_request_t *rq = mtls_access_judge(r);
     const mtls_judged_t *judged;
+    apr_time_t until;
     int i;
 
     (void)line;
@@ -67,11 +68,11 @@ static authz_status check_policy(request_rec *r, const char *line, const void *p
         const mtls_require_t *require = APR_ARRAY_IDX(names, i, const mtls_require_t *);
         if (!require->merged) /* unresolved: the check of the configuration did not run */
             continue;
-        judged = mtls_verdict_judge(r, require->merged);
+        judged = mtls_verdict_judge(r, require->merged, &until);
         if (!rq->merged || !rq->merged->under_policy)
-            mtls_access_describe(r, rq, judged);
+            mtls_access_describe(r, rq, judged, until);
         if (judged->decision.reason == MTLS_OK) {
-            mtls_access_grant(r, rq, judged);
+            mtls_access_grant(r, rq, judged, until);
             return AUTHZ_GRANTED;
         }
     }
@@ -118,7 +119,7 @@ static const char *user_of(request_rec *r, const mtls_request_t *rq)
         {MTLS_FIELD_ATTRIBUTE, {.source = MTLS_SOURCE_SUBJECT, .kind = MTLS_KIND_NAME}}, NULL};
     mtls_identity_t identity = mtls_request_identity(rq);
 
-    return mtls_verdict_user(r->pool, rq->merged && rq->merged->user ? rq->merged->user : &subject,
+    return mtls_exports_user(r->pool, rq->merged && rq->merged->user ? rq->merged->user : &subject,
                              &identity);
 }
 
@@ -132,7 +133,7 @@ int mtls_authz_check_user_id(request_rec *r)
         return DECLINED;
     rq = mtls_access_judge(r);
     if (!rq->granted && mtls_access_reason(rq) == MTLS_OK)
-        mtls_access_grant(r, rq, rq->here);
+        mtls_access_grant(r, rq, rq->here, rq->here_until);
     if (!rq->granted) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
                       "mtls_policy: AuthType MTLS: no policy "

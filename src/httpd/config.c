@@ -116,6 +116,8 @@ void *mtls_server_merge(apr_pool_t *p, void *base_, void *add_)
         out->responder = base->responder;
         out->responders = base->responders;
     }
+    if (!out->signers)
+        out->signers = base->signers;
     merge_ocsp(&out->ocsp, &base->ocsp);
     return out;
 }

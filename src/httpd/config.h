@@ -11,7 +11,7 @@
 #include <http_config.h>
 #include <ap_expr.h>
 
-#include "identity/field.h"
+#include "identity/format.h"
 #include "pki/trust_store.h"
 #include "policy/policy.h"
 
@@ -34,12 +34,6 @@ typedef enum mtls_handshake_t {
     MTLS_HANDSHAKE_MOD_SSL,
     MTLS_HANDSHAKE_DEFER
 } mtls_handshake_t;
-
-typedef enum mtls_export_t {
-    MTLS_EXPORT_UNSET = 0,
-    MTLS_EXPORT_NONE,
-    MTLS_EXPORT_ENV
-} mtls_export_t;
 
 /* One line of MTLSUsePolicy or MTLSReportPolicy. */
 typedef struct mtls_use_t {
@@ -83,11 +77,12 @@ typedef struct mtls_section_t {
     mtls_ocsp_demand_t ocsp;     /* MTLSOCSP */
     const mtls_user_t *user;     /* NULL: not said */
     mtls_mode_t mode;
-    mtls_export_t exports;
-    int deny_status;        /* 0: not said */
-    int unavailable_status; /* 0: not said */
-    int header_limit;       /* bytes; 0: not said */
-    int drops_inherited;    /* MTLSInherit Off */
+    apr_array_header_t *formats; /* mtls_format_t: MTLSExport; NULL: not said */
+    apr_array_header_t *proxies; /* apr_ipsubnet_t *: MTLSTrustedProxy; NULL: not said */
+    int deny_status;             /* 0: not said */
+    int unavailable_status;      /* 0: not said */
+    int header_limit;            /* bytes; 0: not said */
+    int drops_inherited;         /* MTLSInherit Off */
     /* The merged policy of this section alone, once a request has met it (merged.c). */
     const struct mtls_merged_t *alone;
 } mtls_section_t;
@@ -118,6 +113,7 @@ typedef struct mtls_server_t {
     mtls_ocsp_settings_t ocsp;
     mtls_trust_spec_t *responder;          /* MTLSOCSPResponder...: for mod_ssl's CAs; NULL */
     const mtls_trust_handle_t *responders; /* its certificates, where there are any; NULL */
+    apr_array_header_t *signers; /* const mtls_signer_t *: MTLSSigningKey; NULL: not said */
     /* From mod_ssl, while it starts (peer.c): */
     const mtls_trust_handle_t *vhost; /* the CAs mod_ssl loaded; NULL: no TLS here */
     int asks_for_certificate;         /* SSLVerifyClient is not "none" for the whole vhost */

@@ -8,9 +8,10 @@
 #include <http_protocol.h>
 
 #include "httpd/cache.h"
-#include "httpd/expr.h"
+#include "httpd/export_directives.h"
 #include "httpd/ocsp_directives.h"
 #include "httpd/rule_directives.h"
+#include "httpd/signing.h"
 #include "httpd/site.h"
 #include "httpd/trust_directives.h"
 
@@ -150,57 +151,6 @@ static const char *set_user(cmd_parms *cmd, void *dir, const char *attribute, co
     return NULL;
 }
 
-static const char *set_export(cmd_parms *cmd, void *dir, const char *format)
-{
-    const char *error = wrong_section(cmd);
-    mtls_section_t *section;
-
-    if (error)
-        return error;
-    section = mtls_section_of(cmd, dir);
-    if (ap_cstr_casecmp(format, "none") == 0)
-        section->exports = MTLS_EXPORT_NONE;
-    else if (ap_cstr_casecmp(format, "env") == 0)
-        section->exports = MTLS_EXPORT_ENV;
-    else
-        return unknown(cmd, format, "none, env");
-    return NULL;
-}
-
-static const char *set_export_header(cmd_parms *cmd, void *dir, const char *name, const char *text)
-{
-    mtls_export_header_t *header = apr_pcalloc(cmd->pool, sizeof(*header));
-    const char *error = wrong_section(cmd);
-
-    if (error)
-        return error;
-    if ((error = mtls_site_strip(cmd->pool, name)) != NULL)
-        return apr_psprintf(cmd->pool, "MTLSExportHeader: %s", error);
-    if (!*text)
-        return "MTLSExportHeader: the text is empty; without the directive there is no header";
-    header->name = apr_pstrdup(cmd->pool, name);
-    header->where = mtls_where(cmd->pool, cmd->directive);
-    header->expr = ap_expr_parse_cmd(cmd, text, AP_EXPR_FLAG_STRING_RESULT, &error, NULL);
-    if (error)
-        return apr_psprintf(cmd->pool, "MTLSExportHeader %s \"%s\": %s", name, text, error);
-    header->pieces = mtls_expr_pieces(cmd->pool, text);
-    APR_ARRAY_PUSH(mtls_section_of(cmd, dir)->headers, mtls_export_header_t *) = header;
-    return NULL;
-}
-
-static const char *set_header_limit(cmd_parms *cmd, void *dir, const char *value)
-{
-    int limit = strlen(value) <= 7 && value[strspn(value, "0123456789")] == '\0' ? atoi(value) : 0;
-    const char *error = wrong_section(cmd);
-
-    if (error)
-        return error;
-    if (limit < 256 || limit > 1048576)
-        return unknown(cmd, value, "a number of bytes from 256 to 1048576");
-    mtls_section_of(cmd, dir)->header_limit = limit;
-    return NULL;
-}
-
 /* ---- servers ---- */
 
 static const char *set_handshake(cmd_parms *cmd, void *dir, const char *value)
@@ -268,8 +218,10 @@ const command_rec mtls_directives[] = {
     AP_INIT_TAKE1("MTLSUnavailableStatus", set_unavailable_status, NULL, SECTION,
                   "status while revocation cannot be checked (503)"),
     AP_INIT_TAKE12("MTLSUser", set_user, NULL, SECTION, "ATTRIBUTE [prefix=TEXT]"),
-    AP_INIT_ITERATE("MTLSExport", set_export, NULL, SECTION, "none or env"),
-    AP_INIT_TAKE2("MTLSExportHeader", set_export_header, NULL, SECTION,
+    AP_INIT_TAKE_ARGV("MTLSExport", mtls_set_export, NULL, SECTION, "FORMAT [options]"),
+    AP_INIT_ITERATE("MTLSTrustedProxy", mtls_set_trusted_proxy, NULL, SECTION,
+                    "addresses of proxies whose X-Forwarded-Client-Cert is kept"),
+    AP_INIT_TAKE2("MTLSExportHeader", mtls_set_export_header, NULL, SECTION,
                   "NAME and text with %{mtls:ATTRIBUTE}"),
     AP_INIT_TAKE1("MTLSHandshake", set_handshake, NULL, RSRC_CONF, "defer or mod_ssl"),
     AP_INIT_RAW_ARGS("<MTLSTrustStore", mtls_set_trust_store, NULL, RSRC_CONF,
@@ -295,7 +247,7 @@ const command_rec mtls_directives[] = {
                  "On names the CAs of trust stores in the certificate request"),
     AP_INIT_TAKE1("MTLSReloadInterval", mtls_set_reload_interval, NULL, RSRC_CONF,
                   "seconds after which a changed file is in force (10)"),
-    AP_INIT_TAKE1("MTLSHeaderLimit", set_header_limit, NULL, SECTION,
+    AP_INIT_TAKE1("MTLSHeaderLimit", mtls_set_header_limit, NULL, SECTION,
                   "bytes of an exported header's value (16384)"),
     AP_INIT_RAW_ARGS("MTLSOCSP", mtls_set_ocsp, NULL, SECTION, "off, prefer or require [chain]"),
     AP_INIT_TAKE12("MTLSOCSPResponder", mtls_set_responder, NULL, RSRC_CONF, "URL [override]"),
@@ -319,6 +271,8 @@ const command_rec mtls_directives[] = {
     AP_INIT_TAKE1("MTLSOCSPResponses", mtls_set_ocsp_responses, NULL, RSRC_CONF,
                   "a directory of responses made beforehand"),
     AP_INIT_TAKE1("MTLSCache", set_cache, NULL, RSRC_CONF, "stapling | PROVIDER[:ARGS]"),
+    AP_INIT_TAKE12("MTLSSigningKey", mtls_set_signing_key, NULL, RSRC_CONF,
+                   "FILE [kid]: a private key for identity tokens; the first one signs"),
     AP_INIT_ITERATE("MTLSStripHeader", set_strip_header, NULL, RSRC_CONF,
                     "headers clients may never send"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};

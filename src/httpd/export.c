@@ -7,11 +7,14 @@
 #include <http_log.h>
 #include <util_filter.h>
 
+#include "httpd/access.h"
 #include "httpd/expr.h"
 #include "httpd/peer.h"
 #include "httpd/site.h"
 #include "httpd/strip.h"
+#include "httpd/tokens.h"
 #include "identity/text.h"
+#include "identity/xfcc.h"
 
 APLOG_USE_MODULE(mtls_policy);
 
@@ -49,14 +52,24 @@ static int untouched(const apr_table_t *env, const mtls_request_t *rq)
     return 1;
 }
 
-static void remove_prefixed(apr_table_t *env, const char *prefix, apr_size_t len)
+static int is_variable(const char *name)
+{
+    return has_prefix(name, PREFIX, sizeof(PREFIX) - 1);
+}
+
+static int is_ajp_variable(const char *name)
+{
+    return has_prefix(name, AJP_PREFIX, sizeof(AJP_PREFIX) - 1);
+}
+
+static void remove_where(apr_table_t *env, int (*goes)(const char *name))
 {
     const apr_array_header_t *elements = apr_table_elts(env);
     const apr_table_entry_t *e = (const apr_table_entry_t *)(const void *)elements->elts;
     int i;
 
     for (i = 0; i < elements->nelts; i++) {
-        if (has_prefix(e[i].key, prefix, len)) {
+        if (goes(e[i].key)) {
             apr_table_unset(env, e[i].key);
             i = -1; /* the table was shifted */
         }
@@ -73,7 +86,7 @@ static __attribute__((noinline)) void put_variables(request_rec *r, mtls_request
     int i;
 
     if (apr_table_elts(env)->nelts > 0)
-        remove_prefixed(env, PREFIX, sizeof(PREFIX) - 1);
+        remove_where(env, is_variable);
     rq->env = env;
     rq->env_variables = variables;
     rq->env_first = apr_table_elts(env)->nelts;
@@ -95,13 +108,21 @@ void mtls_export_ajp(request_rec *r, const mtls_request_t *rq)
 
     if (!r->filename)
         return;
-    remove_prefixed(r->subprocess_env, AJP_PREFIX, sizeof(AJP_PREFIX) - 1);
+    remove_where(r->subprocess_env, is_ajp_variable);
     if (!strstr(r->filename, "ajp:") && !strstr(r->filename, "balancer:"))
         return;
     for (i = 0; rq->variables && i < rq->variables->nelts; i++) {
         v = &APR_ARRAY_IDX(rq->variables, i, const mtls_variable_t);
         apr_table_addn(r->subprocess_env, apr_pstrcat(r->pool, "AJP_", v->name, NULL), v->value);
     }
+}
+
+/* ---- what mod_ssl tells of a certificate ---- */
+
+/* Whose certificate was not good enough here: no backend learns of it, by no way. */
+static int is_hidden(const request_rec *r, const mtls_request_t *rq)
+{
+    return rq && !rq->granted && (rq->verdict || mtls_request_refused(r));
 }
 
 const char *mtls_export_ssl_var(apr_pool_t *p, server_rec *s, conn_rec *c, request_rec *r,
@@ -113,10 +134,15 @@ const char *mtls_export_ssl_var(apr_pool_t *p, server_rec *s, conn_rec *c, reque
     (void)c;
     if (!rq)
         return NULL;
-    if (r->proxyreq && rq->verdict && !rq->granted &&
-        strncmp(name, "SSL_CLIENT_CERT", sizeof("SSL_CLIENT_CERT") - 1) == 0)
+    if (r->proxyreq && mtls_peer_is_told_by(name) && is_hidden(r, rq))
         return "";
     return mtls_peer_verify_text(p, name, rq->deferred_error);
+}
+
+void mtls_export_hide_certificate(request_rec *r, const mtls_request_t *rq)
+{
+    if (is_hidden(r, rq))
+        remove_where(r->subprocess_env, mtls_peer_is_told_by);
 }
 
 /* ---- headers ---- */
@@ -139,18 +165,94 @@ static const char *request_text(request_rec *r, const mtls_export_header_t *head
     return text && *text && !absent ? mtls_text_encode_control(r->pool, text) : NULL;
 }
 
-int mtls_export_headers(request_rec *r, const mtls_request_t *rq)
+/* ---- X-Forwarded-Client-Cert of an upstream ---- */
+
+/* The other end of the connection itself: what mod_remoteip believes is no proof. */
+static int is_trusted_proxy(const request_rec *r, const mtls_merged_t *m)
 {
-    const mtls_merged_t *m = rq->merged;
-    const mtls_exports_t *exports = rq->exports;
+    const conn_rec *c = r->connection->master ? r->connection->master : r->connection;
     int i;
 
-    if (r->main)
-        mtls_strip_table(r->headers_in);
-    if (!rq->granted || !m || m->header_count == 0 || !exports)
-        return OK;
-    if (exports->too_large)
-        return too_large(r, exports->too_large);
+    for (i = 0; m->proxies && i < m->proxies->nelts; i++) {
+        if (apr_ipsubnet_test(APR_ARRAY_IDX(m->proxies, i, apr_ipsubnet_t *), c->client_addr))
+            return 1;
+    }
+    return 0;
+}
+
+void mtls_export_keep_incoming(request_rec *r)
+{
+    const char *value;
+
+    if (!mtls_site()->appends || r->prev || r->main)
+        return;
+    value = apr_table_get(r->headers_in, MTLS_XFCC_HEADER);
+    if (value && mtls_xfcc_is_list(mtls_span_of(value)))
+        mtls_request_of(r)->incoming_xfcc = value;
+}
+
+/* What came with the request that all others here stem from. */
+static const char *incoming(const request_rec *r)
+{
+    const mtls_request_t *rq;
+
+    while (r->prev || r->main)
+        r = r->prev ? r->prev : r->main;
+    rq = mtls_request_peek(r);
+    return rq ? rq->incoming_xfcc : NULL;
+}
+
+static int append_xfcc(request_rec *r, const mtls_merged_t *m, const char *element)
+{
+    const char *before = is_trusted_proxy(r, m) ? incoming(r) : NULL;
+    const char *value = before ? apr_pstrcat(r->pool, before, ",", element, NULL) : element;
+
+    if (strlen(value) > (apr_size_t)m->header_limit)
+        return too_large(r, MTLS_XFCC_HEADER);
+    apr_table_setn(r->headers_in, MTLS_XFCC_HEADER, value);
+    return OK;
+}
+
+/* ---- all headers ---- */
+
+static int set_formats(request_rec *r, const mtls_merged_t *m, const mtls_exports_t *exports)
+{
+    int i;
+
+    for (i = 0; i < exports->formats->nelts; i++) {
+        const mtls_header_t *header = &APR_ARRAY_IDX(exports->formats, i, const mtls_header_t);
+        apr_table_setn(r->headers_in, header->name, header->value);
+    }
+    return exports->xfcc ? append_xfcc(r, m, exports->xfcc) : OK;
+}
+
+static int set_tokens(request_rec *r, mtls_request_t *rq)
+{
+    const apr_array_header_t *formats = rq->merged->formats;
+    mtls_identity_t identity = mtls_request_identity(rq);
+    mtls_reason_t reason;
+    const char *token;
+    int i;
+
+    for (i = 0; formats && i < formats->nelts; i++) {
+        const mtls_jwt_spec_t *spec = APR_ARRAY_IDX(formats, i, const mtls_format_t).jwt;
+        if (!spec)
+            continue;
+        reason = MTLS_INTERNAL_ERROR;
+        token = mtls_token_of(r, spec, &identity, rq->granted_until, &reason);
+        if (!token)
+            return mtls_access_refuse(r, rq, reason);
+        if (strlen(token) > (apr_size_t)rq->merged->header_limit)
+            return too_large(r, spec->header);
+        apr_table_setn(r->headers_in, spec->header, token);
+    }
+    return OK;
+}
+
+static int set_headers(request_rec *r, const mtls_merged_t *m, const mtls_exports_t *exports)
+{
+    int i;
+
     for (i = 0; i < m->header_count; i++) {
         const char *text = exports->headers[i];
         if (!m->headers[i]->pieces) {
@@ -162,6 +264,32 @@ int mtls_export_headers(request_rec *r, const mtls_request_t *rq)
             apr_table_setn(r->headers_in, m->headers[i]->name, text);
     }
     return OK;
+}
+
+/* MTLSExportHeader comes last: what the administrator wrote out wins over a format. */
+int mtls_export_headers(request_rec *r, mtls_request_t *rq)
+{
+    const mtls_merged_t *m = rq->merged;
+    const mtls_exports_t *exports = rq->exports;
+    int status;
+
+    if (r->main)
+        mtls_strip_table(r->headers_in);
+    if (!rq->granted || !m || !m->exports_headers || !exports)
+        return OK;
+    if (exports->too_large)
+        return too_large(r, exports->too_large);
+    if (exports->incomplete) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "mtls_policy: the certificates of the verified chain, which this section "
+                      "exports, could not be had");
+        return mtls_access_refuse(r, rq, MTLS_INTERNAL_ERROR);
+    }
+    if (exports->formats && (status = set_formats(r, m, exports)) != OK)
+        return status;
+    if (m->exports_tokens && (status = set_tokens(r, rq)) != OK)
+        return status;
+    return set_headers(r, m, exports);
 }
 
 /* ---- trailers ---- */

@@ -13,6 +13,7 @@
 #include <apr_fnmatch.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
+#include <openssl/crypto.h>
 
 #include "policy/limits.h"
 
@@ -20,8 +21,11 @@
 
 void mtls_text_release(mtls_text_t *text)
 {
-    if (text && --text->holders == 0)
-        free(text);
+    if (!text || --text->holders > 0)
+        return;
+    if (text->secret)
+        OPENSSL_cleanse(text->data, text->len);
+    free(text);
 }
 
 static const char *read_all(apr_pool_t *p, apr_file_t *file, mtls_text_t *text, int *passing)
@@ -51,6 +55,7 @@ static const char *read_open(apr_pool_t *p, apr_file_t *file, mtls_text_t **text
     if (!*text)
         return "does not fit into memory";
     (*text)->holders = 1;
+    (*text)->secret = 0;
     (*text)->len = (apr_size_t)info.size;
     (*text)->data[info.size] = '\0';
     if ((error = (*text)->len ? read_all(p, file, *text, passing) : NULL) != NULL) {

@@ -12,6 +12,7 @@
 /* The text of a file, counted and not of any pool. */
 typedef struct mtls_text_t {
     int holders;
+    int secret; /* wiped when it is released */
     apr_size_t len;
     char data[]; /* ended by NUL */
 } mtls_text_t;

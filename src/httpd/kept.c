@@ -16,6 +16,7 @@
 #include <http_core.h>
 #include <http_log.h>
 #include <http_main.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <unixd.h>
@@ -43,11 +44,20 @@ typedef struct digests_t {
     unsigned char newer[SHA256_DIGEST_LENGTH];
 } digests_t;
 
+/* A text that is on no disk but its own: a private key. */
+typedef struct secret_t {
+    struct secret_t *next;
+    int run; /* in which it was last put into force */
+    char *name;
+    mtls_span_t text; /* behind the name */
+} secret_t;
+
 /* What survives a restart, of which the module itself does not. */
 typedef struct retained_t {
     int runs;           /* how often this server has started and restarted */
     digests_t *digests; /* of the run before */
     int count;
+    secret_t *secrets; /* malloc() */
 } retained_t;
 
 static struct {
@@ -56,13 +66,14 @@ static struct {
     int count;
     pid_t parent;
     server_rec *server;
+    int settled; /* the configuration is read: nothing uses texts of the run before */
     apr_pool_t *before_p;
     apr_hash_t *before; /* name -> mtls_span_t *, of the run before; NULL: not looked at yet */
 } kept;
 
 static retained_t *retained(void)
 {
-    static const char key[] = "mtls_policy_kept_2";
+    static const char key[] = "mtls_policy_kept_3";
     retained_t *r = ap_retained_data_get(key);
 
     return r ? r : ap_retained_data_create(key, sizeof(*r));
@@ -76,6 +87,75 @@ int mtls_kept_is_restart(void)
 static const char *folder_of(apr_pool_t *p, int run)
 {
     return ap_runtime_dir_relative(p, apr_psprintf(p, FOLDER, getpid(), run));
+}
+
+/* ---- secrets ---- */
+
+static secret_t *find_secret(const char *name)
+{
+    secret_t *secret = retained()->secrets;
+
+    while (secret && strcmp(secret->name, name) != 0)
+        secret = secret->next;
+    return secret;
+}
+
+static void free_secret(secret_t *secret)
+{
+    OPENSSL_cleanse((void *)secret->text.data, secret->text.len);
+    free(secret);
+}
+
+/* Those of the runs before `run`. */
+static void forget_secrets(int run)
+{
+    secret_t **at = &retained()->secrets;
+
+    while (*at) {
+        secret_t *secret = *at;
+        if (secret->run >= run) {
+            at = &secret->next;
+            continue;
+        }
+        *at = secret->next;
+        free_secret(secret);
+    }
+}
+
+static secret_t *make_secret(const char *name, mtls_span_t text)
+{
+    apr_size_t len = strlen(name) + 1;
+    secret_t *secret = malloc(sizeof(*secret) + len + text.len);
+
+    if (!secret)
+        return NULL;
+    secret->name = (char *)(secret + 1);
+    memcpy(secret->name, name, len);
+    memcpy(secret->name + len, text.data, text.len);
+    secret->text = mtls_span(secret->name + len, text.len);
+    return secret;
+}
+
+void mtls_kept_secret(const char *name, mtls_span_t text)
+{
+    secret_t *before = find_secret(name), *secret;
+    retained_t *r = retained();
+
+    if (kept.parent != getpid())
+        return;
+    if (before && mtls_span_equal(before->text, text)) { /* or is it the same memory */
+        before->run = r->runs;
+        return;
+    }
+    if ((secret = make_secret(name, text)) == NULL)
+        return;
+    if (before)
+        before->run = 0;
+    secret->run = r->runs;
+    secret->next = r->secrets;
+    r->secrets = secret;
+    if (kept.settled)
+        forget_secrets(1); /* the one it replaces */
 }
 
 /* ---- reading ---- */
@@ -101,6 +181,7 @@ static mtls_text_t *read_whole(const char *path)
         text = malloc(sizeof(*text) + (size_t)info.st_size + 1);
     if (text) {
         text->holders = 1;
+        text->secret = 0;
         for (text->len = 0; text->len < (apr_size_t)info.st_size; text->len += (apr_size_t)got) {
             got = read(fd, text->data + text->len, (size_t)info.st_size - text->len);
             if (got <= 0)
@@ -209,8 +290,12 @@ static void read_before(apr_pool_t *p)
 
 const mtls_span_t *mtls_kept_before(apr_pool_t *p, const char *name)
 {
+    const secret_t *secret = find_secret(name);
+
     if (!mtls_kept_is_restart())
         return NULL;
+    if (secret)
+        return &secret->text;
     if (!kept.before && apr_pool_create(&kept.before_p, p) == APR_SUCCESS) {
         kept.before = apr_hash_make(kept.before_p);
         read_before(kept.before_p);
@@ -354,6 +439,7 @@ static apr_status_t end(void *pconf)
         if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_EXITING) {
             for (; run > 0; run--)
                 remove_run(pconf, run);
+            forget_secrets(retained()->runs + 1);
         }
     }
     memset(&kept, 0, sizeof(kept));
@@ -362,6 +448,8 @@ static apr_status_t end(void *pconf)
 
 void mtls_kept_forget_before(void)
 {
+    forget_secrets(retained()->runs);
+    kept.settled = 1;
     if (kept.before)
         apr_pool_destroy(kept.before_p);
     kept.before = NULL;

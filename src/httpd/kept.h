@@ -28,6 +28,10 @@ int mtls_kept_start(apr_pool_t *pconf, server_rec *s, int count);
  * 0: not written, logged. */
 int mtls_kept_write(int index, apr_uint64_t state, apr_hash_t *texts, const apr_hash_t *names);
 
+/* Keep a text that must not be written to a disk for the next restart, in the parent's memory; does
+ * nothing in a child. */
+void mtls_kept_secret(const char *name, mtls_span_t text);
+
 /* What a child has kept of a source in this run; NULL: nothing. Not all its texts may be there. */
 const mtls_kept_t *mtls_kept_read(apr_pool_t *p, int index);
 

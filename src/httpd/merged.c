@@ -124,6 +124,23 @@ static void add_header(apr_array_header_t *headers, const mtls_export_header_t *
     APR_ARRAY_PUSH(headers, const mtls_export_header_t *) = header;
 }
 
+/* What the set of MTLSExport lines in force asks for. */
+static void build_formats(mtls_merged_t *m)
+{
+    int i;
+
+    m->exports_headers = m->header_count > 0;
+    for (i = 0; m->formats && i < m->formats->nelts; i++) {
+        const mtls_format_t *format = &APR_ARRAY_IDX(m->formats, i, mtls_format_t);
+        if (format->kind == MTLS_FORMAT_ENV)
+            m->exports_env = 1;
+        else
+            m->exports_headers = 1;
+        m->exports_tokens |= format->kind == MTLS_FORMAT_JWT;
+        m->exports_chain |= mtls_format_needs_chain(format);
+    }
+}
+
 /* Settings: the later section replaces. Headers add up, a later one of the same name replaces. */
 static void build_settings(builder_t *b)
 {
@@ -132,14 +149,14 @@ static void build_settings(builder_t *b)
     int i, k;
 
     m->mode = MTLS_MODE_ENFORCE;
-    m->exports = MTLS_EXPORT_NONE;
     m->deny_status = HTTP_FORBIDDEN;
     m->unavailable_status = HTTP_SERVICE_UNAVAILABLE;
     m->header_limit = MTLS_DEFAULT_HEADER_LIMIT;
     for (i = 0; i < m->n; i++) {
         const mtls_section_t *s = m->sections[i];
         m->mode = s->mode != MTLS_MODE_UNSET ? s->mode : m->mode;
-        m->exports = s->exports != MTLS_EXPORT_UNSET ? s->exports : m->exports;
+        m->formats = s->formats ? s->formats : m->formats;
+        m->proxies = s->proxies ? s->proxies : m->proxies;
         m->deny_status = s->deny_status ? s->deny_status : m->deny_status;
         m->unavailable_status =
             s->unavailable_status ? s->unavailable_status : m->unavailable_status;
@@ -150,6 +167,7 @@ static void build_settings(builder_t *b)
     }
     m->headers = (const mtls_export_header_t *const *)(void *)headers->elts;
     m->header_count = headers->nelts;
+    build_formats(m);
     m->under_policy = m->decisive > 0 && m->mode != MTLS_MODE_OFF;
 }
 

@@ -33,9 +33,14 @@ typedef struct mtls_merged_t {
     int deny_status;
     int unavailable_status;
     const mtls_user_t *user;
-    mtls_export_t exports;
+    const apr_array_header_t *formats; /* mtls_format_t; NULL: none */
+    int exports_env;
+    int exports_tokens;
+    int exports_chain;                 /* some format needs the chain's certificates */
+    const apr_array_header_t *proxies; /* apr_ipsubnet_t *; NULL: none is trusted */
     const mtls_export_header_t *const *headers;
     int header_count;
+    int exports_headers; /* some format, or MTLSExportHeader, sets headers */
     int header_limit;
     struct mtls_merged_t *next; /* in the same bucket */
 } mtls_merged_t;

@@ -583,6 +583,16 @@ void mtls_peer_path_done(mtls_peer_path_t *path)
     memset(path, 0, sizeof(*path));
 }
 
+const mtls_values_t *mtls_peer_gateway_uris(mtls_peer_t *peer)
+{
+    X509 *own = SSL_get_certificate(peer->ssl);
+    const char *malformed = NULL;
+
+    if (!peer->gateway && own)
+        peer->gateway = mtls_x509_facts(peer->p, own, &malformed);
+    return peer->gateway ? &peer->gateway->san[MTLS_SAN_URI] : NULL;
+}
+
 int mtls_peer_defers(const mtls_peer_t *peer, const request_rec *r)
 {
     const mtls_server_t *server = handshake_server(peer->ssl);
@@ -603,6 +613,12 @@ void mtls_peer_tell_mod_ssl(mtls_peer_t *peer, request_rec *r, int openssl_error
         SSL_set_verify_result(peer->ssl, openssl_error);
     peer->told_until = until;
     mtls_peer_leave(peer, r);
+}
+
+int mtls_peer_is_told_by(const char *name)
+{
+    return strncmp(name, "SSL_CLIENT_", sizeof("SSL_CLIENT_") - 1) == 0 &&
+           strcmp(name, "SSL_CLIENT_VERIFY") != 0;
 }
 
 const char *mtls_peer_verify_text(apr_pool_t *p, const char *name, int openssl_error)

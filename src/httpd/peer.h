@@ -42,13 +42,15 @@ typedef struct mtls_peer_t {
     apr_time_t told_until; /* until when mod_ssl's verify result is what we made it */
     X509 *leaf;            /* a reference of ours; NULL: none presented */
     const mtls_facts_t *facts;
-    const char *malformed;      /* why there are no facts */
-    X509 *chain_leaf;           /* whose chains these are; a reference of ours */
-    apr_array_header_t *chains; /* mtls_peer_chain_t */
-    X509 *remembered;           /* the leaf whose intermediates are remembered; not a reference */
-    STACK_OF(X509) * recalled;  /* what is remembered of chain_leaf; NULL: nothing was found */
-    apr_time_t recalled_at;     /* when that was asked */
+    const char *malformed;       /* why there are no facts */
+    X509 *chain_leaf;            /* whose chains these are; a reference of ours */
+    apr_array_header_t *chains;  /* mtls_peer_chain_t */
+    X509 *remembered;            /* the leaf whose intermediates are remembered; not a reference */
+    STACK_OF(X509) * recalled;   /* what is remembered of chain_leaf; NULL: nothing was found */
+    apr_time_t recalled_at;      /* when that was asked */
+    const mtls_facts_t *gateway; /* the server's own certificate, once somebody asked; NULL */
     /* Verdicts (verdict.c): by ordinal of the merged policy; what they share and keep. */
+    struct mtls_tokens_t *tokens; /* (tokens.c); NULL: none yet */
     struct mtls_slot_t **slots;
     int slot_count;
     apr_size_t kept_exports;       /* bytes */
@@ -91,6 +93,10 @@ void mtls_peer_evidence(mtls_peer_t *peer, request_rec *r, const mtls_trust_t *t
 int mtls_peer_path(mtls_peer_t *peer, const mtls_evidence_t *evidence, mtls_peer_path_t *path);
 void mtls_peer_path_done(mtls_peer_path_t *path);
 
+/* The URIs in the SAN of the certificate this server has shown to the peer; NULL: unknown. Inside
+ * enter/leave. */
+const mtls_values_t *mtls_peer_gateway_uris(mtls_peer_t *peer);
+
 /* Whether the certificate may be one that mod_ssl would have refused in the handshake: this vhost
  * defers, or the one that made the handshake did (and the Host header then led here). */
 int mtls_peer_defers(const mtls_peer_t *peer, const request_rec *r);
@@ -98,6 +104,10 @@ int mtls_peer_defers(const mtls_peer_t *peer, const request_rec *r);
 /* Let mod_ssl's verify result say what is true until `until`, on a connection that defers. A stream
  * of HTTP/2 touches it with TLS 1.2 only, where mod_ssl has set it for every request itself. */
 void mtls_peer_tell_mod_ssl(mtls_peer_t *peer, request_rec *r, int openssl_error, apr_time_t until);
+
+/* Whether mod_ssl's variable of that name tells of the certificate, and not only that it is there.
+ */
+int mtls_peer_is_told_by(const char *name);
 
 /* What SSL_CLIENT_VERIFY has to say of a chain that failed; NULL for another name, and where there
  * is nothing to correct. On HTTP/2 mod_ssl tells what the handshake, or a stream, has left. */

@@ -193,7 +193,7 @@ static void came_into_force(mtls_attempt_t *attempt, apr_uint64_t state, apr_uin
 
     source->in_force = state;
     __atomic_add_fetch(&mtls_reload_generation, 1, __ATOMIC_RELEASE);
-    if (first && whole)
+    if (whole && (first || source->secret)) /* what nobody writes each process has for itself */
         mtls_watched_keep(source, &attempt->look, state);
     tell_good(attempt, first && !again);
 }
@@ -353,7 +353,7 @@ static void keep_all(apr_pool_t *pconf, server_rec *s)
 
     for (i = 0; i < mtls_watched_all()->nelts; i++) {
         const mtls_watched_t *source = APR_ARRAY_IDX(mtls_watched_all(), i, mtls_watched_t *);
-        if (kept)
+        if (kept || source->secret)
             mtls_watched_keep(source, &source->look, source->in_force);
         mtls_look_release(&source->look);
     }

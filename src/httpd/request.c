@@ -28,7 +28,7 @@ const mtls_request_t *mtls_request_refused(const request_rec *r)
 
 mtls_identity_t mtls_request_identity(const mtls_request_t *rq)
 {
-    mtls_identity_t identity = {NULL, 0, NULL, NULL, NULL};
+    mtls_identity_t identity = {.evidence = NULL};
 
     if (!rq)
         return identity;

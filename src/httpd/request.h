@@ -12,11 +12,13 @@ typedef struct mtls_request_t {
     const mtls_dir_t *dir;        /* the configuration `here` was judged by; NULL: not yet */
     const mtls_merged_t *merged;  /* NULL: no section of ours applies */
     const mtls_judged_t *here;    /* under this location's policies; NULL: there are none, or off */
+    apr_time_t here_until;        /* until when that holds */
     const mtls_dir_t *settled;    /* the configuration under which it was allowed to go on */
     const char *verdict;          /* MTLS_VERDICT; NULL: no verdict */
     mtls_reason_t reason;         /* MTLS_REASON */
     const mtls_judged_t *told;    /* what verdict and reason are of */
     const mtls_judged_t *granted; /* whose identity is exported and seen; NULL: nobody's */
+    apr_time_t granted_until;     /* until when that holds */
     const char *granted_names;    /* the policies that granted it */
     const mtls_exports_t *exports; /* of that identity, as this location exports it; NULL */
     /* The configuration under which Require mtls or mtls-policy was evaluated, for this request and
@@ -26,7 +28,8 @@ typedef struct mtls_request_t {
     int refused; /* we answered with an error */
     int passed;  /* fixups are done: whatever comes now is no refusal of ours */
     int logged;
-    int deferred_error; /* OpenSSL's, of the chain on a connection that defers */
+    const char *incoming_xfcc; /* X-Forwarded-Client-Cert as it came; NULL: none, or of no use */
+    int deferred_error;        /* OpenSSL's, of the chain on a connection that defers */
     /* mtls_variable_t: MTLS_VERDICT and the like; NULL: none. */
     const apr_array_header_t *variables;
     /* What mtls_export_variables() has put where: the table, the variables, our first entry. */

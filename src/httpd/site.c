@@ -14,7 +14,8 @@ mtls_site_t *mtls_site(void)
 
 int mtls_site_is_idle(void)
 {
-    return current->sections->nelts == 0 && current->requires->nelts == 0 && !current->defers;
+    return current->sections->nelts == 0 && current->requires->nelts == 0 && !current->defers &&
+           !current->signs;
 }
 
 void mtls_site_begin(apr_pool_t *pconf)

@@ -45,6 +45,8 @@ typedef struct mtls_site_t {
     const char *cache_where;      /* MTLSCache; NULL: the default */
     int defers;                   /* some server defers its handshake */
     int asks_status;              /* some MTLSOCSP asks for statuses */
+    int signs;                    /* some server has an MTLSSigningKey */
+    int appends;                  /* some section has MTLSExport xfcc append */
     mtls_site_ocsp_t ocsp;
 } mtls_site_t;
 

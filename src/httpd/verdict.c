@@ -101,103 +101,10 @@ static const mtls_result_t *static_results(apr_pool_t *p, const mtls_merged_t *m
     return results;
 }
 
-/* ---- exports ---- */
-
-const char *mtls_verdict_user(apr_pool_t *p, const mtls_user_t *user,
-                              const mtls_identity_t *identity)
+/* Somebody whose chain is good. */
+static int is_identity(const mtls_evidence_t *evidence)
 {
-    const char *value;
-
-    if (mtls_field_count(&user->field, identity) != 1)
-        return NULL;
-    value = mtls_field_value(p, &user->field, identity, MTLS_ENCODED);
-    if (!value || !*value)
-        return NULL;
-    return user->prefix ? apr_pstrcat(p, user->prefix, value, NULL) : value;
-}
-
-/* The header's text, or NULL when one of its attributes is absent. */
-static const char *header_text(apr_pool_t *p, const mtls_export_header_t *header,
-                               const mtls_identity_t *identity)
-{
-    const char *text = "", *part;
-    int i;
-
-    for (i = 0; i < header->pieces->nelts; i++) {
-        const mtls_piece_t *piece = &APR_ARRAY_IDX(header->pieces, i, mtls_piece_t);
-        part = piece->literal ? piece->literal
-                              : mtls_field_value(p, &piece->field, identity, MTLS_ENCODED);
-        if (!part)
-            return NULL;
-        text = *text ? apr_pstrcat(p, text, part, NULL) : part;
-    }
-    return *text ? mtls_text_encode_control(p, text) : NULL;
-}
-
-static apr_size_t bytes_of(const apr_array_header_t *env)
-{
-    apr_size_t bytes = (apr_size_t)env->nelts * sizeof(mtls_variable_t);
-    int i;
-
-    for (i = 0; i < env->nelts; i++)
-        bytes += strlen(APR_ARRAY_IDX(env, i, mtls_variable_t).value);
-    return bytes;
-}
-
-/* The identity's variables: the same for every policy with the same chain and status. The
- * connection keeps them only where it keeps the verdict: those that take turns would fill its
- * memory. */
-static const apr_array_header_t *identity_env(apr_pool_t *p, mtls_peer_t *peer,
-                                              const mtls_identity_t *identity)
-{
-    apr_array_header_t *env;
-
-    if (peer && peer->env && peer->env_chain == identity->evidence->chain &&
-        peer->env_status == identity->evidence->status)
-        return peer->env;
-    env = apr_array_make(p, 24, sizeof(mtls_variable_t));
-    mtls_identity_variables(p, identity, env);
-    if (peer && p == peer->p) {
-        peer->env = env;
-        peer->env_chain = identity->evidence->chain;
-        peer->env_status = identity->evidence->status;
-        peer->kept_exports += bytes_of(env);
-    }
-    return env;
-}
-
-/* `peer` keeps the variables for other policies; NULL: they are made for this request alone. */
-static mtls_exports_t *make_exports(apr_pool_t *p, mtls_peer_t *peer, const mtls_merged_t *merged,
-                                    const mtls_judged_t *judged)
-{
-    mtls_exports_t *e = apr_pcalloc(p, sizeof(*e));
-    mtls_identity_t identity = {&judged->evidence, judged->now, NULL, NULL, NULL};
-    int i;
-
-    if (merged->user)
-        e->user = mtls_verdict_user(p, merged->user, &identity);
-    e->headers = apr_pcalloc(p, sizeof(*e->headers) * (apr_size_t)(merged->header_count + 1));
-    for (i = 0; i < merged->header_count; i++) {
-        if (!merged->headers[i]->pieces)
-            continue;
-        e->headers[i] = header_text(p, merged->headers[i], &identity);
-        if (!e->headers[i])
-            continue;
-        e->bytes += strlen(e->headers[i]);
-        if (strlen(e->headers[i]) > (apr_size_t)merged->header_limit)
-            e->too_large = merged->headers[i]->name;
-    }
-    if (merged->exports == MTLS_EXPORT_ENV)
-        e->env = identity_env(p, peer, &identity);
-    return e;
-}
-
-const mtls_exports_t *mtls_verdict_exports(request_rec *r, const mtls_merged_t *merged,
-                                           const mtls_judged_t *judged)
-{
-    if (!merged || judged->evidence.chain_reason != MTLS_OK || !judged->evidence.facts)
-        return NULL;
-    return make_exports(r->pool, NULL, merged, judged);
+    return evidence->chain_reason == MTLS_OK && evidence->facts;
 }
 
 /* ---- variables ---- */
@@ -248,6 +155,22 @@ static void keep_variables(mtls_peer_t *peer, mtls_judged_t *judged)
         peer->kept_exports += (apr_size_t)peer->allowed->nelts * sizeof(mtls_variable_t);
     }
     judged->variables = peer->allowed;
+}
+
+/* ---- another policy's grant ---- */
+
+const mtls_exports_t *mtls_verdict_exports(request_rec *r, const mtls_merged_t *merged,
+                                           const mtls_judged_t *judged)
+{
+    mtls_peer_t *peer = mtls_peer_of(r);
+    const mtls_exports_t *exports;
+
+    if (!merged || !peer || !is_identity(&judged->evidence))
+        return NULL;
+    mtls_peer_enter(peer, r);
+    exports = mtls_exports_make(r->pool, peer, merged, &judged->evidence, judged->now);
+    mtls_peer_leave(peer, r);
+    return exports;
 }
 
 /* ---- judging ---- */
@@ -303,14 +226,21 @@ static int same_decision(const mtls_decision_t *a, const mtls_decision_t *b)
            a->names == b->names && a->which == b->which;
 }
 
+static int has_exports(const mtls_judged_t *judged)
+{
+    return judged->exports && !judged->exports->incomplete;
+}
+
 /* What goes with a judgement that is new. */
 static void complete(apr_pool_t *p, mtls_peer_t *peer, const mtls_merged_t *merged,
                      const mtls_judged_t *before, mtls_judged_t *judged)
 {
-    if (judged->evidence.chain_reason == MTLS_OK && judged->evidence.facts && peer) {
-        judged->exports = before && same_evidence(&before->evidence, &judged->evidence)
-                              ? before->exports
-                              : make_exports(p, peer, merged, judged);
+    if (peer && is_identity(&judged->evidence) &&
+        (merged->decided_per_request || judged->decision.reason == MTLS_OK)) {
+        judged->exports =
+            before && has_exports(before) && same_evidence(&before->evidence, &judged->evidence)
+                ? before->exports
+                : mtls_exports_make(p, peer, merged, &judged->evidence, judged->now);
     }
     if (merged->decided_per_request || !peer)
         return;
@@ -340,7 +270,8 @@ static void evaluate(apr_pool_t *p, mtls_ocsp_round_t *round, const mtls_merged_
     }
     judged->evidence = slot->evidences[judged->decision.which];
     if (before && same_evidence(&before->evidence, &judged->evidence) &&
-        same_decision(&before->decision, &judged->decision))
+        same_decision(&before->decision, &judged->decision) &&
+        (has_exports(before) || !before->exports))
         return;
     kept = apr_pmemdup(p, judged, sizeof(*judged));
     if (round->peer && p == round->peer->p) /* a status can come and go all day */
@@ -485,7 +416,7 @@ static const mtls_judged_t *judge_nobody(request_rec *r, const mtls_merged_t *me
 /* What the connection knows, or finds out now, copied into `copy` where a request has its say
  * (NULL: it has none). */
 static const mtls_judged_t *judge_once(mtls_ocsp_round_t *round, const mtls_merged_t *merged,
-                                       mtls_slot_t *copy)
+                                       mtls_slot_t *copy, apr_time_t *until)
 {
     apr_size_t n = (apr_size_t)merged->total;
     const mtls_judged_t *judged;
@@ -494,6 +425,7 @@ static const mtls_judged_t *judge_once(mtls_ocsp_round_t *round, const mtls_merg
     mtls_peer_enter(round->peer, round->r);
     slot = look_up(round, merged);
     judged = slot->judged;
+    *until = slot->valid_until;
     if (copy) {
         memcpy(copy->verdicts, slot->verdicts, sizeof(*copy->verdicts) * n);
         memcpy(copy->evidences, slot->evidences, sizeof(*copy->evidences) * n);
@@ -504,30 +436,35 @@ static const mtls_judged_t *judge_once(mtls_ocsp_round_t *round, const mtls_merg
 
 /* A status that nobody has yet may be worth waiting for, and then all is judged once more. */
 static const mtls_judged_t *judge_anew(mtls_peer_t *peer, request_rec *r,
-                                       const mtls_merged_t *merged)
+                                       const mtls_merged_t *merged, apr_time_t *until)
 {
     mtls_slot_t *copy = merged->decided_per_request ? make_slot(r->pool, merged) : NULL;
     mtls_ocsp_round_t round = {.r = r, .peer = peer};
-    const mtls_judged_t *judged = judge_once(&round, merged, copy);
+    const mtls_judged_t *judged = judge_once(&round, merged, copy, until);
 
     if (mtls_ocsp_wait(&round))
-        judged = judge_once(&round, merged, copy);
+        judged = judge_once(&round, merged, copy, until);
     return copy ? finish(r, merged, copy, judged) : judged;
 }
 
-const mtls_judged_t *mtls_verdict_judge(request_rec *r, const mtls_merged_t *merged)
+const mtls_judged_t *mtls_verdict_judge(request_rec *r, const mtls_merged_t *merged,
+                                        apr_time_t *until)
 {
     mtls_peer_t *peer = mtls_peer_of(r);
     const mtls_judged_t *judged;
     const mtls_slot_t *slot;
+    apr_time_t unasked;
 
+    until = until ? until : &unasked;
+    *until = 0;
     if (!peer)
         return judge_nobody(r, merged);
     if (merged->decided_per_request)
-        return judge_anew(peer, r, merged);
+        return judge_anew(peer, r, merged, until);
     mtls_peer_enter(peer, r);
     slot = remembered(peer, r, merged);
     judged = slot ? slot->judged : NULL;
+    *until = slot ? slot->valid_until : 0;
     mtls_peer_leave(peer, r);
-    return judged ? judged : judge_anew(peer, r, merged);
+    return judged ? judged : judge_anew(peer, r, merged, until);
 }

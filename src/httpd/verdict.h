@@ -6,8 +6,7 @@
 #ifndef MTLS_HTTPD_VERDICT_H
 #define MTLS_HTTPD_VERDICT_H
 
-#include "httpd/merged.h"
-#include "identity/variables.h"
+#include "httpd/exports.h"
 
 /* What happens to a request, and why. Zeroed, it is a refusal. */
 typedef struct mtls_decision_t {
@@ -23,16 +22,6 @@ extern const char mtls_verdict_allow[];
 extern const char mtls_verdict_deny[];
 extern const char mtls_verdict_report[];
 
-/* What is exported with every allowed request of a connection, made once. */
-typedef struct mtls_exports_t {
-    const char *user;              /* MTLSUser; NULL: not exactly one value */
-    const char **headers;          /* one for each of the merged policy's; an entry is NULL for an
-                                      absent attribute, and for what is made for every request */
-    const apr_array_header_t *env; /* mtls_variable_t; NULL: not exported */
-    apr_size_t bytes;              /* of all headers */
-    const char *too_large;         /* the header over MTLSHeaderLimit; NULL: none */
-} mtls_exports_t;
-
 /* A request as it was judged under one merged policy. Never changed once made: a connection hands
  * the same one to all its requests until something has to be judged anew. */
 typedef struct mtls_judged_t {
@@ -46,8 +35,9 @@ typedef struct mtls_judged_t {
 } mtls_judged_t;
 
 /* Judge the request. Never NULL: what cannot be found out is a refusal. Lives as long as the
- * request. */
-const mtls_judged_t *mtls_verdict_judge(request_rec *r, const mtls_merged_t *merged);
+ * request. `until` gets the moment until which it holds at most; NULL: nobody asks. */
+const mtls_judged_t *mtls_verdict_judge(request_rec *r, const mtls_merged_t *merged,
+                                        apr_time_t *until);
 
 /* MTLS_VERDICT and those beside it, then the identity's where `env` says so (mtls_variable_t); a
  * NULL verdict has a report at most. In `p`. */
@@ -58,9 +48,5 @@ const apr_array_header_t *mtls_verdict_variables(apr_pool_t *p, const mtls_judge
 /* What `merged` exports of the identity another policy has granted; NULL: nothing. In r->pool. */
 const mtls_exports_t *mtls_verdict_exports(request_rec *r, const mtls_merged_t *merged,
                                            const mtls_judged_t *judged);
-
-/* The user's name for exactly one value of MTLSUser, else NULL. */
-const char *mtls_verdict_user(apr_pool_t *p, const mtls_user_t *user,
-                              const mtls_identity_t *identity);
 
 #endif

@@ -47,9 +47,11 @@ static const char *read_entry(const mtls_attempt_t *attempt, apr_pool_t *p, mtls
     }
     if (attempt->kept)
         return apr_pstrcat(p, entry->name, " is not among what is kept", NULL);
-    if ((error = mtls_file_read(p, entry->name, &entry->owner, &entry->passing)) == NULL)
-        entry->text = mtls_span(entry->owner->data, entry->owner->len);
-    return error;
+    if ((error = mtls_file_read(p, entry->name, &entry->owner, &entry->passing)) != NULL)
+        return error;
+    entry->owner->secret = attempt->source && attempt->source->secret;
+    entry->text = mtls_span(entry->owner->data, entry->owner->len);
+    return NULL;
 }
 
 static const char *read_file(mtls_parse_env_t *env, const char *path, mtls_span_t *text)
@@ -329,12 +331,27 @@ static const mtls_span_t *names_of(apr_pool_t *p, const mtls_entry_t *entry)
     return names;
 }
 
+static void keep_secrets(const mtls_look_t *look)
+{
+    apr_hash_index_t *i;
+
+    for (i = apr_hash_first(NULL, look->entries); i; i = apr_hash_next(i)) {
+        const mtls_entry_t *entry = apr_hash_this_val(i);
+        if (entry->text.data)
+            mtls_kept_secret(entry->name, entry->text);
+    }
+}
+
 void mtls_watched_keep(const mtls_watched_t *source, const mtls_look_t *look, apr_uint64_t good)
 {
     apr_hash_t *texts, *names;
     apr_hash_index_t *i;
     apr_pool_t *p;
 
+    if (source->secret) {
+        keep_secrets(look);
+        return;
+    }
     if (apr_pool_create(&p, NULL) != APR_SUCCESS)
         return;
     texts = apr_hash_make(p);
@@ -431,6 +448,7 @@ static const char *watch(mtls_parse_env_t *env, mtls_load_fn load, const void *w
     source->load = load;
     source->what = what;
     source->live = *live = mtls_live_make(env->p);
+    source->secret = env->secret;
     source->index = sources.all->nelts;
     if (!source->live)
         return "out of memory";

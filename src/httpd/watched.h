@@ -22,6 +22,7 @@ typedef struct mtls_watched_t {
     mtls_load_fn load;
     const void *what;
     mtls_live_t *live;
+    int secret; /* its texts are never written to a disk */
     mtls_look_t look;
     apr_uint64_t seen;     /* of everything it looks at, when it was last loaded */
     apr_uint64_t pending;  /* the same when it last differed, and was still being written to */
@@ -53,7 +54,8 @@ mtls_parse_env_t mtls_watched_env(cmd_parms *cmd, const ap_directive_t *directiv
  */
 int mtls_watched_try(mtls_attempt_t *attempt, const char **error);
 
-/* Keep what is in force (kept.h): the texts a look holds, and those it has not read again. */
+/* Keep what is in force (kept.h): the texts a look holds, and those it has not read again. Secrets
+ * stay in the parent's memory. */
 void mtls_watched_keep(const mtls_watched_t *source, const mtls_look_t *look, apr_uint64_t good);
 
 /* The source now looks at what an attempt has looked at. */

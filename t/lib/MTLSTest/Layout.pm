@@ -139,7 +139,7 @@ sub free_port {
     require IO::Socket::INET;
     my $base = $ENV{MTLS_PORT_BASE} || 12000;
     for (1 .. 500) {
-        my $port = $base + int rand 10000;
+        my $port = $base + int rand 6000;
         next if $given{$port}++;
         my $socket = IO::Socket::INET->new(
             LocalAddr => '127.0.0.1',
