@@ -330,7 +330,21 @@ for my $case (
     }
 }
 
-# --- HTTP/2, and resumed sessions -----------------------------------------------------------------
+# --- resumed sessions, HTTP/2 ---------------------------------------------------------------------
+for my $kind (['1.2', version => '1.2', tickets => 0], ['1.3', version => '1.3']) {
+    my ($name, @options) = @$kind;
+    my $full = $server->tls(cert => 'partner', @options);
+    allowed($full->request('/chain'), "TLS $name: full handshake");
+    my $session = $full->session;
+    $full->close;
+    my $resumed = $server->tls(cert => 'partner', @options, session => $session);
+    is($resumed->reused, 1, "TLS $name: resumed, which brings the leaf only");
+    is(
+        join('|', values_of($resumed->request('/chain'), 'Client-Cert-Chain')),
+        "$binary{'carc-i101l'}, $binary{root}",
+        "TLS $name: the verified chain all the same"
+    );
+}
 SKIP: {
     skip 'prefork has no HTTP/2', 3 if mpm() eq 'prefork';
     my $r = $server->get('/chain', cert => 'partner', http => '2', headers => \@forged);

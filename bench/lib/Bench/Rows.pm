@@ -130,6 +130,7 @@ sub all {
             mod_ssl => section($expr, 'SSLOptions +StdEnvVars +ExportCertData'),
             ours => section($one, 'MTLSExport env'),
         },
+        formats($one, $pki),
         {
             work => 'expr rule that looks at the request', refuses => $OTHER,
             base => $EMPTY,
@@ -310,6 +311,24 @@ sub headers {
         'MTLSExportHeader X-Client-CN "%{mtls:subject.CN}"',
         'MTLSExportHeader X-Client-Subject "%{mtls:subject}"',
         'MTLSExportHeader X-Client-Cert "%{mtls:cert}"',
+    );
+}
+
+# Every form an identity can have for a backend, each beside the one subject rule.
+sub formats {
+    my ($rule, $pki) = @_;
+    my @rows = map {
+        { work => "subject rule and MTLSExport $_", refuses => $OTHER, base => $EMPTY,
+            ours => section($rule, "MTLSExport $_") }
+    } 'rfc9440', 'rfc9440 chain', 'xfcc', 'xfcc set hash,cert,chain', 'google', 'aws-alb',
+        'ingress-nginx', 'traefik';
+    my $jwt = 'jwt aud=https://backend.example ttl=3600';
+    return (
+        @rows,
+        {
+            work => "subject rule and MTLSExport $jwt", refuses => $OTHER, base => $EMPTY,
+            ours => "MTLSSigningKey $pki/partner.key\n" . section($rule, "MTLSExport $jwt"),
+        }
     );
 }
 
