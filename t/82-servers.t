@@ -227,4 +227,42 @@ CONF
         for $first, $second;
 }
 
+# --- virtual hosts that say nothing themselves ----------------------------------------------------
+# The policy stands in the main server; each virtual host judges by its own CAs.
+{
+    my $vhost = sub {
+        my ($name, $cas) = @_;
+        return <<"CONF";
+Listen 127.0.0.1:\@Port_$name\@
+<VirtualHost 127.0.0.1:\@Port_$name\@>
+ServerName gateway.test
+\@TLS\@
+SSLCACertificateFile "\@PKI\@/$cas.crt"
+</VirtualHost>
+CONF
+    };
+    for my $order (['main', 'strange'], ['strange', 'main']) {
+        my %cas    = (main => 'carc-i101l-and-root', strange => 'stranger-root');
+        my $server = private(
+            name   => 'inherited',
+            config => join "\n",
+            '<Directory "@Htdocs@">',
+            'Require all granted',
+            '</Directory>',
+            'AliasMatch "^/" "@Htdocs@/index.html"',
+            '<Location "/partner">',
+            'MTLSRequire subject.O "Big Partner Foo SA"',
+            '</Location>',
+            map { $vhost->($_, $cas{$_}) } @$order
+        );
+        my $test = "inherited by @$order";
+        allowed($server->get('/partner', cert => 'partner'), "$test: by the CAs of its own");
+        denied($server->get('/partner', vhost => 'strange', cert => 'partner'),
+            'chain_incomplete', "$test: not by another's");
+        denied($server->get('/partner', cert => 'stranger'),
+            'chain_incomplete', "$test: nor the other way round");
+        $server->stop;
+    }
+}
+
 done_testing;

@@ -11,12 +11,6 @@
 
 APLOG_USE_MODULE(mtls_policy);
 
-static int is_policy(const mtls_section_t *section)
-{
-    return (mtls_section_judges(section) || section->uses->nelts > 0) &&
-           section->mode != MTLS_MODE_OFF;
-}
-
 /* A policy where nothing ever asks for a certificate refuses everybody: surely not what was meant.
  * A section inherited from the main server may never be reached on this vhost; that is said only.
  */
@@ -316,7 +310,7 @@ static int check_start(server_rec *s, const server_rec *main_server)
 
     for (i = 0; i < sections->nelts && rc == OK; i++) {
         section = APR_ARRAY_IDX(sections, i, mtls_section_t *);
-        if (!mtls_checks_applies(section, s, main_server) || !is_policy(section))
+        if (!mtls_checks_applies(section, s, main_server) || !mtls_section_is_policy(section))
             continue;
         rc = check_policy(s, section->server, section->where);
         warn_of_anchors(s, section);

@@ -112,6 +112,8 @@ void *mtls_server_merge(apr_pool_t *p, void *base_, void *add_)
         out->trust_domains = base->trust_domains;
     if (out->advertise == MTLS_UNSET)
         out->advertise = base->advertise;
+    if (out->strict_path == MTLS_STRICT_PATH_UNSET)
+        out->strict_path = base->strict_path;
     if (!out->responder) {
         out->responder = base->responder;
         out->responders = base->responders;

@@ -35,6 +35,15 @@ typedef enum mtls_handshake_t {
     MTLS_HANDSHAKE_DEFER
 } mtls_handshake_t;
 
+/* MTLSStrictPath. */
+typedef enum mtls_strict_path_t {
+    MTLS_STRICT_PATH_UNSET = 0,
+    MTLS_STRICT_PATH_OFF,
+    MTLS_STRICT_PATH_PROXIED, /* not written: what goes to a backend, where there is a policy */
+    MTLS_STRICT_PATH_ON,
+    MTLS_STRICT_PATH_PARAMS
+} mtls_strict_path_t;
+
 /* One line of MTLSUsePolicy or MTLSReportPolicy. */
 typedef struct mtls_use_t {
     int any;
@@ -110,6 +119,8 @@ typedef struct mtls_server_t {
     const char *handshake_where;
     apr_array_header_t *trust_domains; /* const char *; NULL: not said */
     int advertise;                     /* MTLSAdvertiseCAs; MTLS_UNSET */
+    mtls_strict_path_t strict_path;    /* MTLSStrictPath, as written */
+    mtls_strict_path_t paths;          /* what follows from it and the policies */
     mtls_ocsp_settings_t ocsp;
     mtls_trust_spec_t *responder;          /* MTLSOCSPResponder...: for mod_ssl's CAs; NULL */
     const mtls_trust_handle_t *responders; /* its certificates, where there are any; NULL */
@@ -137,6 +148,13 @@ static inline const mtls_dir_t *mtls_dir_of(const request_rec *r)
 static inline int mtls_section_judges(const mtls_section_t *section)
 {
     return section->rules->nelts > 0 || section->trust || mtls_policy_asks(&section->ocsp);
+}
+
+/* Whether a section puts requests under policy. */
+static inline int mtls_section_is_policy(const mtls_section_t *section)
+{
+    return (mtls_section_judges(section) || section->uses->nelts > 0) &&
+           section->mode != MTLS_MODE_OFF;
 }
 
 /* The section a directive is in, made when it is the first one there. */

@@ -16,6 +16,7 @@
 #include "httpd/peer.h"
 #include "httpd/reload.h"
 #include "httpd/site.h"
+#include "httpd/strict_path.h"
 #include "httpd/strip.h"
 
 APLOG_USE_MODULE(mtls_policy);
@@ -42,6 +43,7 @@ int mtls_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, se
     if ((rc = mtls_cache_check(s)) != OK)
         return rc;
     rc = mtls_checks_config(pconf, ptemp, s);
+    mtls_strict_path_prepare(s);
     return rc == OK ? mtls_ocsp_check(ptemp, s) : rc;
 }
 

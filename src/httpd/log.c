@@ -67,6 +67,13 @@ void mtls_log_refusal(request_rec *r, const mtls_request_t *rq)
                   certificate(r, told->evidence.facts), escaped(r, r->method), escaped(r, r->uri));
 }
 
+void mtls_log_target(request_rec *r, const char *target, const char *flaw, apr_size_t at)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                  "mtls_policy: strict_path=%s at=%" APR_SIZE_T_FMT " method=%s uri=\"%s\"", flaw,
+                  at, escaped(r, r->method), escaped(r, target));
+}
+
 void mtls_log_report(request_rec *r, const mtls_judged_t *judged)
 {
     if (!judged->report_refuses)

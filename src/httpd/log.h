@@ -11,6 +11,9 @@
 /* The one line of a refusal, or of what report mode let pass. */
 void mtls_log_refusal(request_rec *r, const mtls_request_t *rq);
 
+/* The one line of a request target that is refused: what is wrong with it, and at which byte. */
+void mtls_log_target(request_rec *r, const char *target, const char *flaw, apr_size_t at);
+
 /* What MTLSReportPolicy would have refused. */
 void mtls_log_report(request_rec *r, const mtls_judged_t *judged);
 
