@@ -6,6 +6,7 @@
 #include <http_log.h>
 #include <http_request.h>
 
+#include "httpd/conceal.h"
 #include "httpd/export.h"
 #include "httpd/log.h"
 #include "httpd/peer.h"
@@ -309,8 +310,13 @@ int mtls_access_translate_name(request_rec *r)
 
 int mtls_access_checker(request_rec *r)
 {
+    int status;
+
     mtls_export_strip_trailers(r);
-    return enforce(r, 0);
+    status = enforce(r, 0);
+    if (r->user)
+        mtls_conceal_user(r);
+    return status;
 }
 
 /* httpd skips authorization for a request that comes from one with the same configuration: what
@@ -370,13 +376,14 @@ int mtls_access_fixups_last(request_rec *r)
     if (!rq)
         rq = mtls_request_of(r);
     rq->passed = 1;
+    if (!rq->granted || r->prev)
+        mtls_conceal_rest(r, rq);
     mtls_export_variables(r, rq, told_by(r, rq));
     if (rq->deferred_error)
         mtls_peer_correct_variable(r, rq->deferred_error);
-    mtls_export_hide_certificate(r, rq);
-    if (r->proxyreq)
+    if (mtls_request_proxied(r))
         mtls_export_ajp(r, rq);
-    if (r->main || (rq->granted && rq->merged && rq->merged->exports_headers)) {
+    if (r->main || rq->verdict) {
         status = mtls_export_headers(r, rq);
         return status == OK ? DECLINED : status;
     }

@@ -8,6 +8,7 @@
 #include <util_filter.h>
 
 #include "httpd/access.h"
+#include "httpd/conceal.h"
 #include "httpd/expr.h"
 #include "httpd/peer.h"
 #include "httpd/site.h"
@@ -62,20 +63,6 @@ static int is_ajp_variable(const char *name)
     return has_prefix(name, AJP_PREFIX, sizeof(AJP_PREFIX) - 1);
 }
 
-static void remove_where(apr_table_t *env, int (*goes)(const char *name))
-{
-    const apr_array_header_t *elements = apr_table_elts(env);
-    const apr_table_entry_t *e = (const apr_table_entry_t *)(const void *)elements->elts;
-    int i;
-
-    for (i = 0; i < elements->nelts; i++) {
-        if (goes(e[i].key)) {
-            apr_table_unset(env, e[i].key);
-            i = -1; /* the table was shifted */
-        }
-    }
-}
-
 static __attribute__((noinline)) void put_variables(request_rec *r, mtls_request_t *rq,
                                                     const mtls_request_t *told)
 {
@@ -86,7 +73,7 @@ static __attribute__((noinline)) void put_variables(request_rec *r, mtls_request
     int i;
 
     if (apr_table_elts(env)->nelts > 0)
-        remove_where(env, is_variable);
+        mtls_request_remove_variables(r, is_variable);
     rq->env = env;
     rq->env_variables = variables;
     rq->env_first = apr_table_elts(env)->nelts;
@@ -101,15 +88,23 @@ void mtls_export_variables(request_rec *r, mtls_request_t *rq, const mtls_reques
         put_variables(r, rq, told);
 }
 
+/* ProxyPass and RewriteRule leave the URL in the name of the file, SetHandler in the handler's. */
+static int may_be_ajp(const char *url)
+{
+    return url && strncmp(url, "proxy:", 6) == 0 &&
+           (strstr(url, "ajp:") || strstr(url, "balancer:"));
+}
+
 void mtls_export_ajp(request_rec *r, const mtls_request_t *rq)
 {
     const mtls_variable_t *v;
     int i;
 
-    if (!r->filename)
+    mtls_request_remove_variables(r, is_ajp_variable);
+    /* Tomcat refuses requests with attributes it was not told of. */
+    if (!rq->granted || !rq->exports || !rq->exports->env)
         return;
-    remove_where(r->subprocess_env, is_ajp_variable);
-    if (!strstr(r->filename, "ajp:") && !strstr(r->filename, "balancer:"))
+    if (!may_be_ajp(r->filename) && !may_be_ajp(r->handler))
         return;
     for (i = 0; rq->variables && i < rq->variables->nelts; i++) {
         v = &APR_ARRAY_IDX(rq->variables, i, const mtls_variable_t);
@@ -118,12 +113,6 @@ void mtls_export_ajp(request_rec *r, const mtls_request_t *rq)
 }
 
 /* ---- what mod_ssl tells of a certificate ---- */
-
-/* Whose certificate was not good enough here: no backend learns of it, by no way. */
-static int is_hidden(const request_rec *r, const mtls_request_t *rq)
-{
-    return rq && !rq->granted && (rq->verdict || mtls_request_refused(r));
-}
 
 const char *mtls_export_ssl_var(apr_pool_t *p, server_rec *s, conn_rec *c, request_rec *r,
                                 const char *name)
@@ -134,15 +123,9 @@ const char *mtls_export_ssl_var(apr_pool_t *p, server_rec *s, conn_rec *c, reque
     (void)c;
     if (!rq)
         return NULL;
-    if (r->proxyreq && mtls_peer_is_told_by(name) && is_hidden(r, rq))
+    if (mtls_conceal_ssl_var(r, rq, name))
         return "";
     return mtls_peer_verify_text(p, name, rq->deferred_error);
-}
-
-void mtls_export_hide_certificate(request_rec *r, const mtls_request_t *rq)
-{
-    if (is_hidden(r, rq))
-        remove_where(r->subprocess_env, mtls_peer_is_told_by);
 }
 
 /* ---- headers ---- */
@@ -273,7 +256,8 @@ int mtls_export_headers(request_rec *r, mtls_request_t *rq)
     const mtls_exports_t *exports = rq->exports;
     int status;
 
-    if (r->main)
+    /* A sub-request has its parent's; the configuration may have set others under our names. */
+    if (r->main || rq->verdict)
         mtls_strip_table(r->headers_in);
     if (!rq->granted || !m || !m->exports_headers || !exports)
         return OK;

@@ -12,26 +12,21 @@
  * that of the refused request it stands for - whoever else set some. */
 void mtls_export_variables(request_rec *r, mtls_request_t *rq, const mtls_request_t *told);
 
-/* Set the headers of an allowed request; remove ours from a sub-request that got its parent's.
- * Returns OK or the status to answer with. */
+/* Set the headers of an allowed request, and remove whatever else stands under our names in a
+ * request with a verdict or a sub-request. Returns OK or the status to answer with. */
 int mtls_export_headers(request_rec *r, mtls_request_t *rq);
 
 /* Keep an incoming X-Forwarded-Client-Cert that may be appended to, before it is removed. */
 void mtls_export_keep_incoming(request_rec *r);
 
-/* Of a proxied request: give an AJP backend the variables: it gets those whose names start with
- * AJP_, without that. */
+/* Of a proxied request: give an AJP backend the variables where they are exported: it gets those
+ * whose names start with AJP_, without that. */
 void mtls_export_ajp(request_rec *r, const mtls_request_t *rq);
 
-/* ssl_var_lookup: a proxied request whose certificate was not allowed here has none to show either
- * (mod_proxy_ajp would send it unasked), and SSL_CLIENT_VERIFY is true on a connection that defers.
- * NULL: not ours to answer. */
+/* ssl_var_lookup: what is concealed (httpd/conceal.h), and SSL_CLIENT_VERIFY is true on a
+ * connection that defers. NULL: not ours to answer. */
 const char *mtls_export_ssl_var(apr_pool_t *p, server_rec *s, conn_rec *c, request_rec *r,
                                 const char *name);
-
-/* The same for the variables of SSLOptions StdEnvVars and ExportCertData; SSL_CLIENT_VERIFY stays.
- */
-void mtls_export_hide_certificate(request_rec *r, const mtls_request_t *rq);
 
 /* Keep trailers that are merged into the headers (MergeTrailers) from bringing our names back. */
 void mtls_export_guard_trailers(request_rec *r);

@@ -41,3 +41,17 @@ mtls_identity_t mtls_request_identity(const mtls_request_t *rq)
     }
     return identity;
 }
+
+void mtls_request_remove_variables(request_rec *r, int (*goes)(const char *name))
+{
+    const apr_array_header_t *elements = apr_table_elts(r->subprocess_env);
+    const apr_table_entry_t *e = (const apr_table_entry_t *)(const void *)elements->elts;
+    int i;
+
+    for (i = 0; i < elements->nelts; i++) {
+        if (goes(e[i].key)) {
+            apr_table_unset(r->subprocess_env, e[i].key);
+            i = -1; /* the table was shifted */
+        }
+    }
+}

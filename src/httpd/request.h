@@ -55,6 +55,16 @@ mtls_request_t *mtls_request_of(request_rec *r);
  * NULL: none was refused. */
 const mtls_request_t *mtls_request_refused(const request_rec *r);
 
+/* Remove the variables (subprocess_env) whose names the function wants gone. */
+void mtls_request_remove_variables(request_rec *r, int (*goes)(const char *name));
+
+/* Whether mod_proxy will handle the request; told by SetHandler it does not say so before. */
+static inline int mtls_request_proxied(const request_rec *r)
+{
+    return r->proxyreq ||
+           (r->handler && *r->handler == 'p' && strncmp(r->handler, "proxy:", 6) == 0);
+}
+
 /* Who called, as far as `r` has proved it. */
 mtls_identity_t mtls_request_identity(const mtls_request_t *rq);
 

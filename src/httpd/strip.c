@@ -112,7 +112,7 @@ void mtls_strip_prepare(apr_pool_t *pconf, const apr_array_header_t *names)
         ours.lengths |= length_bit(strlen(ours.names[i]));
 }
 
-static int is_ours(const char *name)
+int mtls_strip_is_ours(const char *name)
 {
     int i;
 
@@ -132,8 +132,8 @@ void mtls_strip_table(apr_table_t *headers)
     const apr_table_entry_t *e = (const apr_table_entry_t *)(void *)elements->elts;
     int i;
 
-    for (i = 0; i < elements->nelts; i++) {
-        if (is_ours(e[i].key)) {
+    for (i = 0; ours.n > 0 && i < elements->nelts; i++) {
+        if (mtls_strip_is_ours(e[i].key)) {
             apr_table_unset(headers, e[i].key);
             i = -1; /* the table was shifted */
         }
@@ -152,7 +152,7 @@ static void strip_connection(request_rec *r)
     list = apr_pstrdup(r->pool, value);
     for (token = apr_strtok(list, ", \t", &state); token;
          token = apr_strtok(NULL, ", \t", &state)) {
-        if (is_ours(token))
+        if (mtls_strip_is_ours(token))
             removed = 1;
         else
             kept = kept ? apr_pstrcat(r->pool, kept, ", ", token, NULL) : token;

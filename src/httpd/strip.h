@@ -19,6 +19,9 @@ int mtls_strip_same_name(const char *a, const char *b);
 /* Make the table of names ready; after the configuration was read. */
 void mtls_strip_prepare(apr_pool_t *pconf, const apr_array_header_t *names);
 
+/* Whether clients may not send a header of that name, spelt as CGI cannot tell from ours. */
+int mtls_strip_is_ours(const char *name);
+
 /* Remove our names from the request's headers, and from `Connection`, where they would make the
  * proxy drop what we set ourselves. */
 void mtls_strip_request(request_rec *r);

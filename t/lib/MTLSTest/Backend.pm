@@ -4,13 +4,15 @@
 package MTLSTest::Backend;
 
 # A backend that answers a request with the very bytes it received, so that a test sees what the
-# gateway sent. "binary" only records, for protocols that are not HTTP.
+# gateway sent; the status is 200, or NNN where the path holds /status/NNN. With "record" it only
+# records, and with "serve" it is whatever that code makes of a connection.
 
 use strict;
 use warnings;
 use IO::Select;
 use IO::Socket::INET;
 use POSIX ();
+use MTLSTest::Seen;
 
 use constant { PATIENCE => 10, QUIET => 0.3 };
 
@@ -24,13 +26,14 @@ sub start {
         Listen    => 16,
         Proto     => 'tcp'
     ) or die "cannot listen: $!\n";
-    my $self = bless { port => $listener->sockport, record => $o{record} }, $class;
-    my $pid  = fork // die "cannot fork: $!\n";
+    my $self  = bless { port => $listener->sockport }, $class;
+    my $serve = $o{serve} // ($o{record} ? sub { record($_[0], $o{record}) } : \&echo);
+    my $pid   = fork // die "cannot fork: $!\n";
     if (!$pid) {
         $SIG{CHLD} = 'IGNORE';
         while (my $client = $listener->accept) {
             next if fork;
-            eval { $self->{record} ? record($client, $self->{record}) : echo($client) };
+            eval { $serve->($client) };
             POSIX::_exit(0);
         }
         POSIX::_exit(0);
@@ -53,6 +56,7 @@ sub echo {
         my $head     = $1;
         my ($length) = $head =~ /^content-length:\s*(\d+)/mi;
         my $body     = '';
+        print {$client} "HTTP/1.1 100 Continue\r\n\r\n" if $head =~ /^expect:\s*100-continue/mi;
         if ($head =~ /^transfer-encoding:\s*chunked/mi) {
             while ($buffer !~ /(?:\A|\r\n)0\r\n(?:.*\r\n)?\r\n/s) {
                 sysread($client, $buffer, 65_536, length $buffer) or last;
@@ -69,9 +73,12 @@ sub echo {
 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n$text";
             return;
         }
-        print {$client} "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: "
-            . length($text)
-            . "\r\n\r\n$text";
+        my $seen = MTLSTest::Seen->new($head)->joined('X-Client-Name');
+        my ($status) = $head =~ m{\A\S+ \S*/status/([2-5]\d\d)};
+        print {$client} join "\r\n", 'HTTP/1.1 ' . ($status // 200) . ' As-Asked',
+            'Content-Type: text/plain',
+            "X-Seen: $seen", 'Content-Length: ' . length $text, '',
+            $head =~ /\AHEAD / ? '' : $text;
     }
     return;
 }

@@ -3,17 +3,18 @@
 
 package MTLSTest::Daemon;
 
-# redis-server or memcached in a process of its own, on loopback, that can be stopped and come back
-# at the same port.
+# A server of somebody else's (redis, memcached, uwsgi, nginx) in a process of its own, on loopback,
+# that can be stopped and come back at the same port.
 
 use strict;
 use warnings;
 use IO::Socket::INET;
+use File::Basename   qw(dirname);
 use POSIX            ();
 use Time::HiRes      qw(sleep);
 use MTLSTest::Await  qw(await);
-use MTLSTest::Files  qw(files_dir);
-use MTLSTest::Layout qw(free_port runtime_user);
+use MTLSTest::Files  qw(files_dir replace_file);
+use MTLSTest::Layout qw(free_port runtime_user source_dir);
 
 my @STARTED;
 my %COMMAND = (
@@ -29,22 +30,65 @@ my %COMMAND = (
         my ($port) = @_;
         return ('memcached', '-l', '127.0.0.1', '-p', $port, '-U', 0, '-u', (runtime_user())[0]);
     },
+
+    # One program that speaks three protocols: uwsgi at its port, and fcgi and scgi. It leaves out
+    # variables beyond the 100th unless it is told.
+    uwsgi => sub {
+        my ($port, $dir, $more) = @_;
+        my $program = program('uwsgi-core');
+        my $plugins = dirname(dirname($program)) . '/lib/uwsgi/plugins';
+        my $address = '127.0.0.1:';
+        my @user    = $> == 0 ? ('--uid', (runtime_user())[0], '--gid', (runtime_user())[1]) : ();
+        return (
+            $program,           '--plugin-dir',    $plugins,       '--plugin',
+            'psgi',             '--psgi',          $more->{app},   '--socket',
+            "$address$port",    '--fastcgi-socket', $address . port_of($more, 'fcgi'),
+            '--scgi-socket',    $address . port_of($more, 'scgi'), '--buffer-size',
+            65_535,             '--max-vars',      1000, '--die-on-term',   '--disable-logging', @user
+        );
+    },
+
+    # conf: a configuration in which @Port@ and @Dir@ are what they say
+    nginx => sub {
+        my ($port, $dir, $more) = @_;
+        my $text = $more->{conf} =~ s/\@Port\@/$port/gr =~ s/\@Dir\@/$dir/gr;
+        replace_file("$dir/nginx.conf", $text);
+        return (program('nginx'), '-e', "$dir/error.log", '-p', $dir, '-c', "$dir/nginx.conf");
+    },
 );
 
-# kind: redis or memcached
+# Where a program is that may lie outside of PATH: /usr/sbin, and what bootstrap has unpacked.
+sub program {
+    my ($name)  = @_;
+    my $ours    = source_dir() . '/../build/servers/usr';
+    my @places  = (split(/:/, $ENV{PATH} // ''), '/usr/sbin', "$ours/bin", "$ours/sbin");
+    my ($found) = grep { -x "$_/$name" } @places;
+    return "$found/$name" if defined $found;
+    die "$name is not installed\n";
+}
+
+sub port_of { my ($more, $name) = @_; return $more->{ports}{$name} //= free_port() }
+
+# kind: a key of %COMMAND; name, when there are several of a kind; what else its command wants
 sub start {
-    my ($class, $kind, $name) = @_;
+    my ($class, $kind, $name, %more) = @_;
     my $self = bless {
         kind => $kind,
         name => $name // $kind,
         port => free_port(),
-        dir  => files_dir('daemon-' . ($name // $kind))
+        dir  => files_dir('daemon-' . ($name // $kind)),
+        more => \%more
     }, $class;
     push @STARTED, $self;
     return $self->up;
 }
 
-sub port { return $_[0]{port} }
+# Without a name the one it has in any case.
+sub port {
+    my ($self, $name) = @_;
+    return $self->{port} unless defined $name;
+    return $self->{more}{ports}{$name} // die "$self->{kind} has no port $name\n";
+}
 sub pid  { return $_[0]{pid} }
 
 sub accepts {
@@ -59,7 +103,7 @@ sub accepts {
 
 sub up {
     my ($self)  = @_;
-    my @command = $COMMAND{ $self->{kind} }->($self->{port}, $self->{dir});
+    my @command = $COMMAND{ $self->{kind} }->(@$self{qw(port dir more)});
     my $pid     = fork // die "cannot fork: $!\n";
     if (!$pid) {
         POSIX::close($_) for 3 .. 255;    # connections of the test

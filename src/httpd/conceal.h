@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+/* A request that goes on although its certificate was not allowed (MTLSMode report, another login,
+ * an error page) goes on as nobody's: what httpd and mod_ssl would tell of the certificate by
+ * themselves is taken away as well. */
+
+#ifndef MTLS_HTTPD_CONCEAL_H
+#define MTLS_HTTPD_CONCEAL_H
+
+#include "httpd/request.h"
+
+/* In the access checker, after mod_ssl's and before anybody authenticates: a user's name that is
+ * there by now is SSLUserName's, out of the certificate. */
+void mtls_conceal_user(request_rec *r);
+
+/* In fixups, after mod_ssl's: SSL_CLIENT_... variables except SSL_CLIENT_VERIFY, FakeBasicAuth's
+ * header; in any internal redirect, our own variables of the request it comes from. */
+void mtls_conceal_rest(request_rec *r, const mtls_request_t *rq);
+
+/* Whether mod_ssl's variable of that name tells of the client's certificate and is not to be told
+ * to the backend of this request; mod_proxy_ajp asks for one on its own. */
+int mtls_conceal_ssl_var(const request_rec *r, const mtls_request_t *rq, const char *name);
+
+#endif
