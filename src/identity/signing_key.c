@@ -20,6 +20,8 @@
     "allowed: a private key in PEM, without a passphrase: RSA of 2048 to 8192 bits, or EC on "     \
     "P-256, P-384 or P-521"
 
+#define NOT_ONE_KEY "holds a key whose public half does not verify what it signs"
+
 /* ---- out of the file ---- */
 
 typedef struct reader_t {
@@ -178,6 +180,17 @@ static cjose_jwk_t *ec_jwk(EVP_PKEY *key, size_t row)
     return jwk;
 }
 
+/* The private number beside another key's point: the library would go by the number. */
+static int has_two_halves(EVP_PKEY *key)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    int ok = ctx && EVP_PKEY_pairwise_check(ctx) == 1;
+
+    EVP_PKEY_CTX_free(ctx);
+    ERR_clear_error();
+    return ok;
+}
+
 static size_t curve_of(EVP_PKEY *key)
 {
     char group[64] = "";
@@ -205,6 +218,8 @@ static const char *import_key(apr_pool_t *p, EVP_PKEY *key, mtls_signing_key_t *
     } else if (EVP_PKEY_is_a(key, "EC")) {
         if ((row = curve_of(key)) == CURVES)
             return "holds an EC key on another curve; " ALLOWED;
+        if (!has_two_halves(key))
+            return NOT_ONE_KEY;
         out->alg = curves[row].alg;
         out->private_key = ec_jwk(key, row);
     } else {
@@ -368,8 +383,7 @@ static const char *make_key(apr_pool_t *p, mtls_span_t pem, const char *kid,
     apr_pool_cleanup_register(p, out->private_key, release_key, apr_pool_cleanup_null);
     if (!publish(p, kid, out))
         return "holds a key that cannot be published";
-    return is_consistent(p, out) ? NULL
-                                 : "holds a key whose public half does not verify what it signs";
+    return is_consistent(p, out) ? NULL : NOT_ONE_KEY;
 }
 
 const char *mtls_signing_key_load(mtls_parse_env_t *env, const void *what, const void **data)
