@@ -11,6 +11,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib", "$FindBin::RealBin/../../demo/lib";
 use Examples qw(ask start examples log_of_the_example);
+use Examples::ApiGateway;
 use Examples::DeviceAuthentication;
 use Examples::MutualTLS;
 use Examples::TrustConfigs;
@@ -19,6 +20,7 @@ use Loopback qw(free_port);
 use Test::More;
 
 my %TESTS = (
+    'api-gateway.conf'           => \&Examples::ApiGateway::run,
     'device-authentication.conf' => \&Examples::DeviceAuthentication::run,
     'mutual-tls-and-ocsp-stapling.conf' => \&Examples::MutualTLS::run,
     'public-and-protected.conf'  => \&public_and_protected,

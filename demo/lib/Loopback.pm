@@ -28,8 +28,8 @@ use constant { START_SECONDS => 20, STOP_SECONDS => 20, LOG_SECONDS => 10, CURL_
     RELOAD_SECONDS => 60 };
 
 my @MODULES = qw(
-    authn_core authz_core alias env filter include log_config mime mtls_policy proxy proxy_http
-    socache_shmcb ssl http2
+    authn_core authz_core alias env filter include log_config mime mtls_policy proxy proxy_fcgi
+    proxy_http socache_shmcb ssl http2
 );
 
 # One line for every request of every vhost. A case is found by the X-Case header curl sent.
@@ -198,12 +198,31 @@ sub sha256_of {
     return $sum =~ /([0-9a-f]{64})\s*\z/ ? $1 : die "no certificate in $name.crt\n";
 }
 
+# The certificate as base64 of its DER, on one line.
+sub base64_of {
+    my ($self, $name) = @_;
+    my ($text) = $self->read_file("$self->{pki}/$name.crt")
+        =~ /-----BEGIN CERTIFICATE-----(.*?)-----END/s or die "no certificate in $name.crt\n";
+    return $text =~ s/\s+//gr;
+}
+
 # One more certificate, for a test that needs a twin of an existing one.
 sub make_leaf {
     my ($self, $name, @options) = @_;
     system("$self->{top}/t/pki/make-pki", $self->{pki}, 'leaf', $name, @options) == 0
         or die "t/pki/make-pki leaf $name failed\n";
     return $name;
+}
+
+# A key for MTLSSigningKey: the children read it again when it changes, and nobody else may.
+sub make_token_key {
+    my ($self, $name) = @_;
+    my $file = $self->write_file($name, '');
+    chmod 0640, $file;
+    chown 0, scalar getgrnam((runtime_user())[1]), $file if $> == 0;
+    system("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 >'$file' 2>/dev/null")
+        == 0 or die "openssl genpkey failed\n";
+    return $file;
 }
 
 # A certificate or CA as t/pki/lib/MTLSPKI/Fixtures.pm describes them.
@@ -336,7 +355,7 @@ sub received {
 # ---- curl ----
 
 # arg: certificate (a name of the PKI), leaf_only, headers [..], http2, method, path_as_is,
-#   resume (1, or the path of the request that makes the TLS session)
+#   resume (1, or the path of the request that makes the TLS session), from (our own address)
 sub curl_arguments {
     my ($self, $url, %arg) = @_;
     # The root alone: given an intermediate, OpenSSL would send it for a client that has none.
@@ -347,6 +366,7 @@ sub curl_arguments {
     }
     push @with, $arg{http2} ? '--http2' : '--http1.1';
     push @with, '--path-as-is' if $arg{path_as_is};
+    push @with, '--interface', $arg{from} if $arg{from};
     push @with, $arg{method} eq 'HEAD' ? '--head' : ('-X', $arg{method}) if $arg{method};
     push @with, map { ('-H', $_) } @{ $arg{headers} // [] };
     # The first answer closes the connection; the second request has to resume the TLS session.

@@ -75,11 +75,11 @@ sub error_pages {
 sub log_of_the_example { my ($lab) = @_; return $lab->read_file($lab->dir . '/gateway.log') }
 
 # What the module had to say at start, once a request was answered: a port answers before all is
-# said. Refusals have lines as well.
+# said. What is said of a request names its client.
 sub warnings_at_start {
     my ($lab) = @_;
     my @lines = split /\n/, $lab->read_file($lab->dir . '/gateway/error.log');
-    return grep { /\[mtls_policy:(?:warn|error)\]/ && !/ verdict=/ } @lines;
+    return grep { /\[mtls_policy:(?:warn|error)\]/ && !/ \[(?:client|remote) / } @lines;
 }
 
 1;
