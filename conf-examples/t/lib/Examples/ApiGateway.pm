@@ -215,6 +215,9 @@ sub whole_host_rows {
     return (
         ['elsewhere: nobody', '/admin', undef, '403 no_certificate'],
         ['elsewhere: a partner, but there is nothing', '/admin', 'partner', '404 ok'],
+        ['one service by the name of another', '/orders/..;/billing/', 'partner', '400 -',
+            path_as_is => 1],
+        ['by an encoded slash', '/orders/..%2fbilling/', 'partner', '400 -', path_as_is => 1],
         ['the plain name', '/billing/', 'partner', '200 ok', server => 'billing'],
     );
 }
