@@ -115,6 +115,20 @@ my @headings = slurp("$srcdir/docs/reasons.md") =~ /^### +`(\w+)`/mg;
 is_deeply([sort @headings], [sort @tokens],
           'docs/reasons.md has a heading for each reason, and for no other');
 
+# ---- formats are those of the documents ----
+
+my $formats = slurp("$srcdir/docs/formats.md");
+my @words = grep { $_ ne 'none' }
+    slurp("$srcdir/src/identity/format.c") =~ /^\s*\{"([\w-]+)", MTLS_FORMAT_/mg;
+cmp_ok(scalar @words, '>=', 8, 'formats were found');
+my ($one_by_one) = $formats =~ /^## The formats one by one$(.*?)^## /ms;
+is_deeply([sort(($one_by_one // '') =~ /^### `([\w-]+)`/mg)], [sort @words],
+          'docs/formats.md has a section for each format, and for no other');
+my @names = map { /^\s*\{"([A-Za-z]+(?:-[A-Za-z]+)+)",/mg, /^#define \w+_HEADER\s+"([\w-]+)"/mg }
+    map { slurp($_) } grep { m{/src/identity/} } @sources;
+cmp_ok(scalar @names, '>=', 30, 'headers of formats were found');
+like($formats, qr/(?<![\w-])\Q$_\E(?![\w-])/, "docs/formats.md knows $_") for @names;
+
 # ---- names that prove nothing ----
 
 for my $file (grep { /\.c\z/ } @sources) {
