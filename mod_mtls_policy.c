@@ -16,6 +16,7 @@
 
 #include "httpd/access.h"
 #include "httpd/authz.h"
+#include "httpd/conceal.h"
 #include "httpd/config.h"
 #include "httpd/directives.h"
 #include "httpd/export.h"
@@ -32,6 +33,7 @@ static void register_hooks(apr_pool_t *p)
     static const char *const after_ssl[] = {"mod_ssl.c", NULL};
     static const char *const before_rewrite[] = {"mod_rewrite.c", NULL};
     static const char *const before_cache[] = {"mod_cache.c", NULL};
+    static const char *const before_headers[] = {"mod_headers.c", NULL};
     static const char *const after_headers[] = {"mod_headers.c", "mod_env.c", NULL};
 
     /* Start. Our post_config needs what mod_ssl's made. */
@@ -41,6 +43,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_child_init(mtls_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_monitor(mtls_reload_monitor, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_expr_lookup(mtls_expr_lookup, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_expr_lookup(mtls_conceal_expr_lookup, NULL, after_ssl, APR_HOOK_REALLY_FIRST);
 
     /* mod_ssl. */
     APR_OPTIONAL_HOOK(ssl, init_server, mtls_peer_init_server, NULL, NULL, APR_HOOK_MIDDLE);
@@ -61,9 +64,11 @@ static void register_hooks(apr_pool_t *p)
                         AP_AUTH_INTERNAL_PER_CONF);
     mtls_authz_register(p);
 
-    /* Fixups twice: check early, before anything acts on the request; export late, after whoever
-     * else sets headers and variables. */
+    /* Fixups three times: check early, before anything acts on the request; take away what is told
+     * of a certificate that was not allowed; export late, after whoever else sets headers and
+     * variables. */
     ap_hook_fixups(mtls_access_fixups_first, NULL, before_rewrite, APR_HOOK_REALLY_FIRST);
+    ap_hook_fixups(mtls_access_fixups_conceal, after_ssl, before_headers, APR_HOOK_MIDDLE);
     ap_hook_fixups(mtls_access_fixups_last, after_headers, NULL, APR_HOOK_REALLY_LAST);
     APR_OPTIONAL_HOOK(proxy, fixups, mtls_access_proxy_fixups, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_handler(mtls_signing_handler, NULL, NULL, APR_HOOK_MIDDLE);

@@ -256,7 +256,8 @@ is(at('/authz', 'other-partner', @forged)->status, 403, 'no required policy gran
 {
     my $r = at('/header', 'partner', 'Client-Cert: forged', 'Client_Cert: forged');
     is(join('|', values_of($r, 'Client_Cert')), 'client.bigpartner.example',
-        'MTLSExportHeader beside a format');
+        'MTLSExportHeader wins over a format');
+    is(arrived($r), 'Client-Cert', 'whatever the spelling: one header');
     unlike($r->body, qr/forged/, 'and nothing of the client');
 }
 
@@ -312,6 +313,14 @@ for my $path ('/report', '/optional') {
 }
 is(join('|', values_of(at('/append', 'partner', "$h: $their", "Connection: $h"), $h)),
     "$their,$ours", 'Connection cannot remove it');
+
+# --- TRACE shows a client what a backend gets -----------------------------------------------------
+for my $headers ([], ['Max-Forwards: 0']) {
+    my $r = $server->tls(cert => 'partner')
+        ->request('/everything', method => 'TRACE', headers => [@$headers, @forged]);
+    is($r->status,  200, "TRACE @$headers");
+    is(arrived($r), '',  "TRACE @$headers: no header of ours");
+}
 
 # --- the limit ------------------------------------------------------------------------------------
 for my $case (
@@ -387,7 +396,10 @@ $checker->refused('location', "MTLSExport none\nMTLSExport env",        'MTLSExp
 $checker->refused('location', "MTLSExport env\nMTLSExport none",        'MTLSExport', 'none');
 $checker->refused('location', "MTLSExport google\nMTLSExport google",   'MTLSExport', 'already');
 $checker->refused('location', "MTLSExport xfcc\nMTLSExport xfcc append", 'MTLSExport', 'already');
-for my $bad ('10', '10.0.0', 'gateway.example', '192.0.2.0/33', '192.0.2.0/0', '::/0', '2001:db8::/129',
+$checker->refused('vhost',
+    "MTLSSigningKey \@PKI\@/partner.key\nMTLSExport rfc9440\nMTLSExport jwt aud=x header=Client_Cert",
+    'MTLSExport', 'Client_Cert', 'already');
+for my $bad ('10', '10.0.0', 'gateway.example', '192.0.2.0/33', '192.0.2.0/0', '::/0', '0.0.0.0/0.0.0.0', '2001:db8::/129',
     '192.0.2.1/255.255.255.0.0', '*')
 {
     $checker->refused('location', "MTLSTrustedProxy $bad", 'MTLSTrustedProxy', $bad, '192.0.2.0/24');

@@ -42,22 +42,26 @@ static void describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *ju
 void mtls_access_describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged,
                           apr_time_t until)
 {
-    int allowed = judged->decision.reason == MTLS_OK;
+    mtls_reason_t reason = judged->decision.reason;
 
-    if (allowed)
-        mtls_access_grant(r, rq, judged, until);
-    describe(r, rq, judged, allowed ? mtls_verdict_allow : mtls_verdict_deny,
-             judged->decision.reason);
+    if (reason == MTLS_OK && !mtls_access_grant(r, rq, judged, until))
+        reason = MTLS_USER_AMBIGUOUS;
+    describe(r, rq, judged, reason == MTLS_OK ? mtls_verdict_allow : mtls_verdict_deny, reason);
 }
 
-void mtls_access_grant(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged,
-                       apr_time_t until)
+int mtls_access_grant(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged,
+                      apr_time_t until)
 {
+    const mtls_exports_t *exports =
+        judged == rq->here ? judged->exports : mtls_verdict_exports(r, rq->merged, judged);
+
+    if (exports && exports->ambiguous)
+        return 0;
     rq->granted = judged;
     rq->granted_until = until;
-    rq->exports =
-        judged == rq->here ? judged->exports : mtls_verdict_exports(r, rq->merged, judged);
+    rq->exports = exports;
     rq->granted_names = judged->decision.names;
+    return 1;
 }
 
 /* ---- refusing ---- */
@@ -137,6 +141,7 @@ mtls_request_t *mtls_access_judge(request_rec *r)
     rq->granted = NULL;
     rq->verdict = NULL;
     rq->variables = NULL;
+    rq->concealed = 0;
     rq->here = NULL;
     rq->merged = mtls_merged_of(r, dir);
     if (rq->merged && rq->merged->mode != MTLS_MODE_OFF) {
@@ -292,7 +297,8 @@ int mtls_access_post_read_request(request_rec *r)
 {
     if (r->prev)
         mtls_access_insert_error_filter(r->prev);
-    mtls_export_keep_incoming(r);
+    if (mtls_site()->appends)
+        mtls_export_keep_incoming(r);
     mtls_strip_request(r);
     mtls_reload_on_request(r->request_time);
     if (mtls_site()->defers && !r->connection->master)
@@ -359,6 +365,20 @@ static const mtls_request_t *told_by(const request_rec *r, const mtls_request_t 
     const mtls_request_t *refused = r->prev ? mtls_request_refused(r->prev) : NULL;
 
     return refused ? refused : rq;
+}
+
+/* Between mod_ssl, which tells of the certificate, and mod_headers, which may pass it on. */
+int mtls_access_fixups_conceal(request_rec *r)
+{
+    mtls_request_t *rq = mtls_request_peek(r);
+
+    if (!rq && !r->prev)
+        return DECLINED;
+    if (!rq)
+        rq = mtls_request_of(r);
+    if (!rq->granted || r->prev)
+        mtls_conceal_rest(r, rq);
+    return DECLINED;
 }
 
 int mtls_access_fixups_last(request_rec *r)

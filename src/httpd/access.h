@@ -12,6 +12,7 @@ int mtls_access_post_read_request(request_rec *r);
 int mtls_access_translate_name(request_rec *r);
 int mtls_access_checker(request_rec *r);
 int mtls_access_fixups_first(request_rec *r);
+int mtls_access_fixups_conceal(request_rec *r);
 int mtls_access_fixups_last(request_rec *r);
 int mtls_access_proxy_fixups(request_rec *r);
 void mtls_access_insert_error_filter(request_rec *r);
@@ -21,9 +22,10 @@ int mtls_access_log_transaction(request_rec *r);
  * authorization providers, which may run first. */
 mtls_request_t *mtls_access_judge(request_rec *r);
 
-/* Let a judgement's identity be the request's, until when that holds. */
-void mtls_access_grant(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged,
-                       apr_time_t until);
+/* Let a judgement's identity be the request's, until when that holds. 0: it names nobody, or
+ * several, where the location asks for one name. */
+int mtls_access_grant(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged,
+                      apr_time_t until);
 
 /* What this location's policies said, and MTLSUser with them; MTLS_OK only under a policy. */
 mtls_reason_t mtls_access_reason(const mtls_request_t *rq);

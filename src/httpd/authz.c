@@ -71,10 +71,8 @@ static authz_status check_policy(request_rec *r, const char *line, const void *p
         judged = mtls_verdict_judge(r, require->merged, &until);
         if (!rq->merged || !rq->merged->under_policy)
             mtls_access_describe(r, rq, judged, until);
-        if (judged->decision.reason == MTLS_OK) {
-            mtls_access_grant(r, rq, judged, until);
+        if (judged->decision.reason == MTLS_OK && mtls_access_grant(r, rq, judged, until))
             return AUTHZ_GRANTED;
-        }
     }
     return AUTHZ_DENIED;
 }

@@ -5,6 +5,7 @@
 
 #include <apr_strings.h>
 #include <http_protocol.h>
+#include <http_ssl.h>
 
 #include "httpd/peer.h"
 #include "httpd/strip.h"
@@ -72,7 +73,7 @@ void mtls_conceal_user(request_rec *r)
         r->user = NULL;
 }
 
-void mtls_conceal_rest(request_rec *r, const mtls_request_t *rq)
+void mtls_conceal_rest(request_rec *r, mtls_request_t *rq)
 {
     const char *authorization;
 
@@ -80,6 +81,7 @@ void mtls_conceal_rest(request_rec *r, const mtls_request_t *rq)
         mtls_request_remove_variables(r, ours_of_before);
     if (!is_nobodys(r, rq))
         return;
+    rq->concealed = 1;
     mtls_request_remove_variables(r, tells_of_certificate);
     authorization = apr_table_get(r->headers_in, "Authorization");
     if (authorization && is_fake_login(r->pool, authorization))
@@ -88,10 +90,51 @@ void mtls_conceal_rest(request_rec *r, const mtls_request_t *rq)
 
 int mtls_conceal_ssl_var(const request_rec *r, const mtls_request_t *rq, const char *name)
 {
-    if (!mtls_peer_is_told_by(name) || !mtls_request_proxied(r))
+    if (!mtls_peer_is_told_by(name))
         return 0;
-    if (is_nobodys(r, rq))
+    if (rq->concealed || (mtls_request_proxied(r) && is_nobodys(r, rq)))
         return 1;
     /* Where certificates do not matter nobody has verified this one either. */
-    return rq->merged && rq->merged->mode == MTLS_MODE_OFF && begins(name, CLIENT_CERT);
+    return mtls_request_proxied(r) && rq->merged && rq->merged->mode == MTLS_MODE_OFF &&
+           begins(name, CLIENT_CERT);
+}
+
+/* ---- expressions ---- */
+
+/* mod_ssl's own variables and function would not ask us. */
+static const char *ssl_variable(ap_expr_eval_ctx_t *ctx, const char *name)
+{
+    const mtls_request_t *rq = ctx->r ? mtls_request_peek(ctx->r) : NULL;
+
+    if (rq && mtls_conceal_ssl_var(ctx->r, rq, name))
+        return "";
+    return ap_ssl_var_lookup(ctx->p, ctx->s, ctx->c, ctx->r, name);
+}
+
+static const char *evaluate_variable(ap_expr_eval_ctx_t *ctx, const void *name)
+{
+    return ssl_variable(ctx, name);
+}
+
+static const char *evaluate_function(ap_expr_eval_ctx_t *ctx, const void *data, const char *name)
+{
+    (void)data;
+    return name ? ssl_variable(ctx, name) : NULL;
+}
+
+int mtls_conceal_expr_lookup(ap_expr_lookup_parms *parms)
+{
+    if (!ap_find_linked_module("mod_ssl.c"))
+        return DECLINED;
+    if (parms->type == AP_EXPR_FUNC_VAR && mtls_peer_is_told_by(parms->name)) {
+        *parms->func = (const void *)evaluate_variable;
+        *parms->data = apr_pstrdup(parms->pool, parms->name);
+        return OK;
+    }
+    if (parms->type == AP_EXPR_FUNC_STRING && ap_cstr_casecmp(parms->name, "SSL") == 0) {
+        *parms->func = (const void *)evaluate_function;
+        *parms->data = NULL;
+        return OK;
+    }
+    return DECLINED;
 }

@@ -8,6 +8,8 @@
 #ifndef MTLS_HTTPD_CONCEAL_H
 #define MTLS_HTTPD_CONCEAL_H
 
+#include <ap_expr.h>
+
 #include "httpd/request.h"
 
 /* In the access checker, after mod_ssl's and before anybody authenticates: a user's name that is
@@ -16,10 +18,13 @@ void mtls_conceal_user(request_rec *r);
 
 /* In fixups, after mod_ssl's: SSL_CLIENT_... variables except SSL_CLIENT_VERIFY, FakeBasicAuth's
  * header; in any internal redirect, our own variables of the request it comes from. */
-void mtls_conceal_rest(request_rec *r, const mtls_request_t *rq);
+void mtls_conceal_rest(request_rec *r, mtls_request_t *rq);
 
 /* Whether mod_ssl's variable of that name tells of the client's certificate and is not to be told
  * to the backend of this request; mod_proxy_ajp asks for one on its own. */
 int mtls_conceal_ssl_var(const request_rec *r, const mtls_request_t *rq, const char *name);
+
+/* The hook that has %{SSL_CLIENT_...} and %{SSL:...} of expressions ask us first. */
+int mtls_conceal_expr_lookup(ap_expr_lookup_parms *parms);
 
 #endif

@@ -167,7 +167,7 @@ void mtls_export_keep_incoming(request_rec *r)
 {
     const char *value;
 
-    if (!mtls_site()->appends || r->prev || r->main)
+    if (r->prev || r->main)
         return;
     value = apr_table_get(r->headers_in, MTLS_XFCC_HEADER);
     if (value && mtls_xfcc_is_list(mtls_span_of(value)))
@@ -219,7 +219,7 @@ static int set_tokens(request_rec *r, mtls_request_t *rq)
 
     for (i = 0; formats && i < formats->nelts; i++) {
         const mtls_jwt_spec_t *spec = APR_ARRAY_IDX(formats, i, const mtls_format_t).jwt;
-        if (!spec)
+        if (!spec || mtls_merged_writes(rq->merged, spec->header))
             continue;
         reason = MTLS_INTERNAL_ERROR;
         token = mtls_token_of(r, spec, &identity, rq->granted_until, &reason);
@@ -249,7 +249,6 @@ static int set_headers(request_rec *r, const mtls_merged_t *m, const mtls_export
     return OK;
 }
 
-/* MTLSExportHeader comes last: what the administrator wrote out wins over a format. */
 int mtls_export_headers(request_rec *r, mtls_request_t *rq)
 {
     const mtls_merged_t *m = rq->merged;
@@ -259,7 +258,8 @@ int mtls_export_headers(request_rec *r, mtls_request_t *rq)
     /* A sub-request has its parent's; the configuration may have set others under our names. */
     if (r->main || rq->verdict)
         mtls_strip_table(r->headers_in);
-    if (!rq->granted || !m || !m->exports_headers || !exports)
+    /* TRACE would tell the client what only the backend is to know. */
+    if (!rq->granted || !m || !m->exports_headers || !exports || r->method_number == M_TRACE)
         return OK;
     if (exports->too_large)
         return too_large(r, exports->too_large);

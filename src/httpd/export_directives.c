@@ -32,23 +32,34 @@ static const char *strip_names(apr_pool_t *p, const mtls_format_t *format)
     return error;
 }
 
-/* Two lines may not set the same header: of one format there is one, of tokens one a header. */
-static int is_same(const mtls_format_t *a, const mtls_format_t *b)
+static const char *common_header(apr_pool_t *p, const mtls_format_t *a, const mtls_format_t *b)
 {
-    return a->kind == b->kind &&
-           (a->kind != MTLS_FORMAT_JWT || mtls_strip_same_name(a->jwt->header, b->jwt->header));
+    const char *const *x, *const *y;
+
+    for (x = mtls_format_names(p, a); *x; x++) {
+        for (y = mtls_format_names(p, b); *y; y++) {
+            if (mtls_strip_same_name(*x, *y))
+                return *x;
+        }
+    }
+    return NULL;
 }
 
-static const char *check_set(const apr_array_header_t *formats, const mtls_format_t *format)
+/* Two lines may not set the same header, as CGI compares names. */
+static const char *check_set(apr_pool_t *p, const apr_array_header_t *formats,
+                             const mtls_format_t *format)
 {
+    const char *common;
     int i;
 
     for (i = 0; i < formats->nelts; i++) {
         const mtls_format_t *before = &APR_ARRAY_IDX(formats, i, const mtls_format_t);
         if (before->kind == MTLS_FORMAT_NONE || format->kind == MTLS_FORMAT_NONE)
             return "none stands alone in a section";
-        if (is_same(before, format))
+        if (before->kind == format->kind && format->kind != MTLS_FORMAT_JWT)
             return "the section exports that already";
+        if ((common = common_header(p, format, before)) != NULL)
+            return apr_psprintf(p, "the section exports %s already", common);
     }
     return NULL;
 }
@@ -67,7 +78,7 @@ const char *mtls_set_export(cmd_parms *cmd, void *dir, int argc, char *const arg
     memset(&format, 0, sizeof(format));
     error = mtls_format_parse(cmd->pool, argc, argv, &format);
     if (!error)
-        error = check_set(section->formats, &format);
+        error = check_set(cmd->temp_pool, section->formats, &format);
     if (!error)
         error = strip_names(cmd->pool, &format);
     if (error)
@@ -128,7 +139,7 @@ static int parse_network(apr_pool_t *p, const char *address, apr_ipsubnet_t **su
     if (mask)
         *mask++ = '\0';
     return inet_pton(strchr(ip, ':') ? AF_INET6 : AF_INET, ip, bytes) == 1 &&
-           (!mask || strspn(mask, "0") != strlen(mask)) &&
+           (!mask || strspn(mask, "0.") != strlen(mask)) &&
            apr_ipsubnet_create(subnet, ip, mask, p) == APR_SUCCESS;
 }
 

@@ -126,6 +126,23 @@ static int take_chain(apr_pool_t *p, mtls_peer_t *peer, mtls_identity_t *identit
     return n > 0 && i == n;
 }
 
+/* Those that no MTLSExportHeader replaces. */
+static const apr_array_header_t *keep_own(const mtls_merged_t *merged, apr_array_header_t *headers,
+                                          mtls_exports_t *e)
+{
+    int i, n = 0;
+
+    for (i = 0; i < headers->nelts; i++) {
+        mtls_header_t header = APR_ARRAY_IDX(headers, i, mtls_header_t);
+        if (mtls_merged_writes(merged, header.name))
+            continue;
+        count(e, merged, header.name, header.value);
+        APR_ARRAY_IDX(headers, n++, mtls_header_t) = header;
+    }
+    headers->nelts = n;
+    return headers;
+}
+
 static void write_formats(apr_pool_t *p, mtls_peer_t *peer, const mtls_merged_t *merged,
                           mtls_identity_t *identity, mtls_exports_t *e)
 {
@@ -142,15 +159,12 @@ static void write_formats(apr_pool_t *p, mtls_peer_t *peer, const mtls_merged_t 
             identity->gateway_uris = mtls_peer_gateway_uris(peer);
         if (format->kind == MTLS_FORMAT_JWT && !mtls_jwt_subject(p, format->jwt, identity).data)
             e->ambiguous = 1;
-        if (format->append)
+        if (format->append && !mtls_merged_writes(merged, MTLS_XFCC_HEADER))
             e->xfcc = mtls_xfcc_element(p, format->pairs, identity);
-        else
+        else if (!format->append)
             mtls_format_headers(p, format, identity, out);
     }
-    for (i = 0; i < out->nelts; i++)
-        count(e, merged, APR_ARRAY_IDX(out, i, mtls_header_t).name,
-              APR_ARRAY_IDX(out, i, mtls_header_t).value);
-    e->formats = out;
+    e->formats = keep_own(merged, out, e);
 }
 
 mtls_exports_t *mtls_exports_make(apr_pool_t *p, mtls_peer_t *peer, const mtls_merged_t *merged,

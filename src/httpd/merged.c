@@ -288,6 +288,17 @@ void mtls_merged_prepare(apr_pool_t *pconf)
     known.chain_alone = mtls_merged_single(mtls_policy_make(known.p, NULL));
 }
 
+int mtls_merged_writes(const mtls_merged_t *merged, const char *header)
+{
+    int i;
+
+    for (i = 0; i < merged->header_count; i++) {
+        if (mtls_strip_same_name(merged->headers[i]->name, header))
+            return 1;
+    }
+    return 0;
+}
+
 const mtls_merged_t *mtls_merged_chain_alone(void)
 {
     return known.chain_alone;

@@ -57,6 +57,10 @@ const mtls_merged_t *mtls_merged_chain_alone(void);
 /* The same for a sequence that is not known yet, or has several sections. */
 const mtls_merged_t *mtls_merged_look_up(request_rec *r, const mtls_dir_t *dir);
 
+/* Whether an MTLSExportHeader writes that header, in whatever spelling: what the administrator
+ * wrote out wins over a format. */
+int mtls_merged_writes(const mtls_merged_t *merged, const char *header);
+
 /* What applies to the request; NULL when no section of ours does. */
 static inline const mtls_merged_t *mtls_merged_of(request_rec *r, const mtls_dir_t *dir)
 {

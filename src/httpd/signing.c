@@ -157,7 +157,8 @@ int mtls_signing_handler(request_rec *r)
     const char *text;
     int rc;
 
-    if (!r->handler || strcmp(r->handler, HANDLER) != 0)
+    /* Asked for every request. */
+    if (!r->handler || *r->handler != *HANDLER || strcmp(r->handler, HANDLER) != 0)
         return DECLINED;
     r->allowed = AP_METHOD_BIT << M_GET; /* and HEAD, which is the same to httpd */
     if (r->method_number != M_GET)
