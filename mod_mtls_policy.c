@@ -24,16 +24,12 @@
 #include "httpd/lifecycle.h"
 #include "httpd/peer.h"
 #include "httpd/reload.h"
-#include "httpd/signing.h"
 #include "httpd/stapling_provider.h"
-#include "httpd/strict_path.h"
 
 static void register_hooks(apr_pool_t *p)
 {
     static const char *const after_ssl[] = {"mod_ssl.c", NULL};
     static const char *const before_rewrite[] = {"mod_rewrite.c", NULL};
-    static const char *const before_cache[] = {"mod_cache.c", NULL};
-    static const char *const before_headers[] = {"mod_headers.c", NULL};
     static const char *const after_headers[] = {"mod_headers.c", "mod_env.c", NULL};
 
     /* Start. Our post_config needs what mod_ssl's made. */
@@ -54,29 +50,25 @@ static void register_hooks(apr_pool_t *p)
     /* Request. Names are stripped before anybody can read them; the access checker comes after
      * mod_ssl's, whose renegotiation may bring the certificate. */
     ap_hook_post_read_request(mtls_access_post_read_request, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_pre_translate_name(mtls_strict_path_pre_translate_name, NULL, NULL,
-                               APR_HOOK_REALLY_FIRST);
     ap_hook_translate_name(mtls_access_translate_name, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_map_to_storage(mtls_strict_path_map_to_storage, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_check_access(mtls_access_checker, after_ssl, NULL, APR_HOOK_LAST,
                          AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_check_authn(mtls_authz_check_user_id, NULL, NULL, APR_HOOK_MIDDLE,
                         AP_AUTH_INTERNAL_PER_CONF);
     mtls_authz_register(p);
 
-    /* Fixups three times: check early, before anything acts on the request; take away what is told
-     * of a certificate that was not allowed; export late, after whoever else sets headers and
-     * variables. */
+    /* Fixups twice: check early, before anything acts on the request; export late, after whoever
+     * else sets headers and variables. */
     ap_hook_fixups(mtls_access_fixups_first, NULL, before_rewrite, APR_HOOK_REALLY_FIRST);
-    ap_hook_fixups(mtls_access_fixups_conceal, after_ssl, before_headers, APR_HOOK_MIDDLE);
     ap_hook_fixups(mtls_access_fixups_last, after_headers, NULL, APR_HOOK_REALLY_LAST);
     APR_OPTIONAL_HOOK(proxy, fixups, mtls_access_proxy_fixups, NULL, NULL, APR_HOOK_REALLY_LAST);
-    ap_hook_handler(mtls_signing_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_handler(mtls_strict_path_handler, NULL, before_cache, APR_HOOK_REALLY_FIRST);
     ap_hook_insert_error_filter(mtls_access_insert_error_filter, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(mtls_access_log_transaction, NULL, NULL, APR_HOOK_REALLY_FIRST);
     mtls_export_register();
     mtls_stapling_register(p);
+
+    /* More hooks come with what needs them, while the configuration is read (mtls_site_add_hooks):
+     * MTLSStrictPath and the handler mtls-jwks, and where mod_proxy or mod_headers is loaded. */
 }
 
 AP_DECLARE_MODULE(mtls_policy) = {

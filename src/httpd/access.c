@@ -367,20 +367,6 @@ static const mtls_request_t *told_by(const request_rec *r, const mtls_request_t 
     return refused ? refused : rq;
 }
 
-/* Between mod_ssl, which tells of the certificate, and mod_headers, which may pass it on. */
-int mtls_access_fixups_conceal(request_rec *r)
-{
-    mtls_request_t *rq = mtls_request_peek(r);
-
-    if (!rq && !r->prev)
-        return DECLINED;
-    if (!rq)
-        rq = mtls_request_of(r);
-    if (!rq->granted || r->prev)
-        mtls_conceal_rest(r, rq);
-    return DECLINED;
-}
-
 int mtls_access_fixups_last(request_rec *r)
 {
     mtls_request_t *rq = mtls_request_peek(r);
@@ -403,7 +389,7 @@ int mtls_access_fixups_last(request_rec *r)
         mtls_peer_correct_variable(r, rq->deferred_error);
     if (mtls_request_proxied(r))
         mtls_export_ajp(r, rq);
-    if (r->main || rq->verdict) {
+    if (r->main || (rq->verdict && mtls_site()->headers->nelts > 0)) {
         status = mtls_export_headers(r, rq);
         return status == OK ? DECLINED : status;
     }

@@ -12,7 +12,6 @@ int mtls_access_post_read_request(request_rec *r);
 int mtls_access_translate_name(request_rec *r);
 int mtls_access_checker(request_rec *r);
 int mtls_access_fixups_first(request_rec *r);
-int mtls_access_fixups_conceal(request_rec *r);
 int mtls_access_fixups_last(request_rec *r);
 int mtls_access_proxy_fixups(request_rec *r);
 void mtls_access_insert_error_filter(request_rec *r);

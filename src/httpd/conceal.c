@@ -5,9 +5,11 @@
 
 #include <apr_strings.h>
 #include <http_protocol.h>
+#include <http_request.h>
 #include <http_ssl.h>
 
 #include "httpd/peer.h"
+#include "httpd/site.h"
 #include "httpd/strip.h"
 
 #define REDIRECT     "REDIRECT_"
@@ -97,6 +99,35 @@ int mtls_conceal_ssl_var(const request_rec *r, const mtls_request_t *rq, const c
     /* Where certificates do not matter nobody has verified this one either. */
     return mtls_request_proxied(r) && rq->merged && rq->merged->mode == MTLS_MODE_OFF &&
            begins(name, CLIENT_CERT);
+}
+
+/* ---- before mod_headers, which may pass on what mod_ssl has told ---- */
+
+static int conceal_early(request_rec *r)
+{
+    mtls_request_t *rq = mtls_request_peek(r);
+
+    if (!rq && !r->prev)
+        return DECLINED;
+    if (!rq)
+        rq = mtls_request_of(r);
+    if (!rq->granted || r->prev)
+        mtls_conceal_rest(r, rq);
+    return DECLINED;
+}
+
+static void add_early(void)
+{
+    static const char *const after_ssl[] = {"mod_ssl.c", NULL};
+    static const char *const before_headers[] = {"mod_headers.c", NULL};
+
+    ap_hook_fixups(conceal_early, after_ssl, before_headers, APR_HOOK_MIDDLE);
+}
+
+void mtls_conceal_begin(void)
+{
+    if (ap_find_linked_module("mod_headers.c"))
+        mtls_site_add_hooks(add_early);
 }
 
 /* ---- expressions ---- */

@@ -12,6 +12,9 @@
 
 #include "httpd/request.h"
 
+/* Before the configuration is read: what mod_headers would pass on is taken away before it runs. */
+void mtls_conceal_begin(void);
+
 /* In the access checker, after mod_ssl's and before anybody authenticates: a user's name that is
  * there by now is SSLUserName's, out of the certificate. */
 void mtls_conceal_user(request_rec *r);

@@ -13,6 +13,7 @@
 #include "httpd/rule_directives.h"
 #include "httpd/signing.h"
 #include "httpd/site.h"
+#include "httpd/strict_path.h"
 #include "httpd/trust_directives.h"
 
 APLOG_USE_MODULE(mtls_policy);
@@ -176,22 +177,6 @@ static const char *set_advertise(cmd_parms *cmd, void *dir, int on)
     return NULL;
 }
 
-static const char *set_strict_path(cmd_parms *cmd, void *dir, const char *value)
-{
-    mtls_server_t *server = mtls_server_of(cmd->server);
-
-    (void)dir;
-    if (ap_cstr_casecmp(value, "on") == 0)
-        server->strict_path = MTLS_STRICT_PATH_ON;
-    else if (ap_cstr_casecmp(value, "off") == 0)
-        server->strict_path = MTLS_STRICT_PATH_OFF;
-    else if (ap_cstr_casecmp(value, "params") == 0)
-        server->strict_path = MTLS_STRICT_PATH_PARAMS;
-    else
-        return unknown(cmd, value, "On, Off, params");
-    return NULL;
-}
-
 static const char *set_cache(cmd_parms *cmd, void *dir, const char *value)
 {
     mtls_site_t *site = mtls_site();
@@ -286,7 +271,7 @@ const command_rec mtls_directives[] = {
     AP_INIT_TAKE1("MTLSOCSPProxy", mtls_set_ocsp_proxy, NULL, RSRC_CONF, "URL of an HTTP proxy"),
     AP_INIT_TAKE1("MTLSOCSPResponses", mtls_set_ocsp_responses, NULL, RSRC_CONF,
                   "a directory of responses made beforehand"),
-    AP_INIT_TAKE1("MTLSStrictPath", set_strict_path, NULL, RSRC_CONF,
+    AP_INIT_TAKE1("MTLSStrictPath", mtls_set_strict_path, NULL, RSRC_CONF,
                   "On, Off or params: 400 for paths a backend may read differently"),
     AP_INIT_TAKE1("MTLSCache", set_cache, NULL, RSRC_CONF, "stapling | PROVIDER[:ARGS]"),
     AP_INIT_TAKE12("MTLSSigningKey", mtls_set_signing_key, NULL, RSRC_CONF,

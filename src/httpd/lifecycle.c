@@ -9,6 +9,7 @@
 
 #include "httpd/cache.h"
 #include "httpd/checks.h"
+#include "httpd/conceal.h"
 #include "httpd/merged.h"
 #include "httpd/ocsp.h"
 #include "httpd/ocsp_directives.h"
@@ -27,6 +28,8 @@ int mtls_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     (void)plog;
     (void)ptemp;
     mtls_site_begin(pconf);
+    mtls_strict_path_begin();
+    mtls_conceal_begin();
     mtls_peer_begin();
     mtls_reload_begin(pconf);
     return mtls_cache_register(pconf) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;

@@ -21,12 +21,83 @@
  * before it signs (docs/directives.md). */
 #define MAX_AGE "300"
 
-/* ---- MTLSSigningKey ---- */
-
 static const mtls_signer_t *signer_at(const apr_array_header_t *signers, int i)
 {
     return APR_ARRAY_IDX(signers, i, const mtls_signer_t *);
 }
+
+/* ---- SetHandler mtls-jwks ---- */
+
+/* While keys change places, two lines can have the same one. */
+static int is_among(const apr_array_header_t *jwks, const char *jwk)
+{
+    int i;
+
+    for (i = 0; i < jwks->nelts; i++) {
+        if (strcmp(APR_ARRAY_IDX(jwks, i, const char *), jwk) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+static void push_jwk(apr_pool_t *p, const mtls_signer_t *signer, apr_array_header_t *jwks)
+{
+    const mtls_version_t *version = mtls_live_take(signer->live);
+    const mtls_signing_key_t *key = version ? version->data : NULL;
+
+    if (key && !is_among(jwks, key->jwk))
+        APR_ARRAY_PUSH(jwks, const char *) = apr_pstrdup(p, key->jwk);
+    mtls_live_give_back(signer->live, version);
+}
+
+static const char *key_set(request_rec *r)
+{
+    const apr_array_header_t *signers = mtls_server_of(r->server)->signers;
+    apr_array_header_t *jwks = apr_array_make(r->pool, 4, sizeof(const char *));
+    int i;
+
+    for (i = 0; signers && i < signers->nelts; i++)
+        push_jwk(r->pool, signer_at(signers, i), jwks);
+    return apr_pstrcat(r->pool, "{\"keys\":[", apr_array_pstrcat(r->pool, jwks, ','), "]}", NULL);
+}
+
+static void set_etag(request_rec *r, const char *text)
+{
+    unsigned char sha256[SHA256_DIGEST_LENGTH];
+
+    if (EVP_Digest(text, strlen(text), sha256, NULL, EVP_sha256(), NULL) == 1)
+        apr_table_setn(r->headers_out, "ETag",
+                       apr_pstrcat(r->pool, "\"",
+                                   mtls_text_base64url(r->pool, mtls_span((char *)sha256, 12)),
+                                   "\"", NULL));
+}
+
+static int publish_keys(request_rec *r)
+{
+    const char *text;
+    int rc;
+
+    /* Asked for every request. */
+    if (!r->handler || *r->handler != *HANDLER || strcmp(r->handler, HANDLER) != 0)
+        return DECLINED;
+    r->allowed = AP_METHOD_BIT << M_GET; /* and HEAD, which is the same to httpd */
+    if (r->method_number != M_GET)
+        return HTTP_METHOD_NOT_ALLOWED;
+    if ((rc = ap_discard_request_body(r)) != OK)
+        return rc;
+    text = key_set(r);
+    ap_set_content_type(r, CONTENT_TYPE);
+    apr_table_setn(r->headers_out, "Cache-Control", "public, max-age=" MAX_AGE);
+    set_etag(r, text);
+    if ((rc = ap_meets_conditions(r)) != OK)
+        return rc;
+    ap_set_content_length(r, (apr_off_t)strlen(text));
+    if (!r->header_only)
+        ap_rputs(text, r);
+    return OK;
+}
+
+/* ---- MTLSSigningKey ---- */
 
 static const char *check_new(cmd_parms *cmd, const apr_array_header_t *signers, const char *file,
                              const char *kid)
@@ -77,6 +148,11 @@ static const char *load_signer(cmd_parms *cmd, mtls_signer_t *signer)
     return env.watch(&env, mtls_signing_key_load, &signer->spec, &signer->live);
 }
 
+static void add_handler(void)
+{
+    ap_hook_handler(publish_keys, NULL, NULL, APR_HOOK_MIDDLE);
+}
+
 const char *mtls_set_signing_key(cmd_parms *cmd, void *dir, const char *name, const char *kid)
 {
     mtls_server_t *server = mtls_server_of(cmd->server);
@@ -95,6 +171,8 @@ const char *mtls_set_signing_key(cmd_parms *cmd, void *dir, const char *name, co
         return apr_psprintf(cmd->pool, "MTLSSigningKey: %s", error);
     warn_of_readers(cmd, file);
     APR_ARRAY_PUSH(server->signers, const mtls_signer_t *) = signer;
+    if (!mtls_site()->signs)
+        mtls_site_add_hooks(add_handler);
     mtls_site()->signs = 1;
     return NULL;
 }
@@ -104,75 +182,4 @@ const mtls_signer_t *mtls_signing_first(const server_rec *s)
     const apr_array_header_t *signers = mtls_server_of(s)->signers;
 
     return signers && signers->nelts > 0 ? signer_at(signers, 0) : NULL;
-}
-
-/* ---- SetHandler mtls-jwks ---- */
-
-/* While keys change places, two lines can have the same one. */
-static int is_among(const apr_array_header_t *jwks, const char *jwk)
-{
-    int i;
-
-    for (i = 0; i < jwks->nelts; i++) {
-        if (strcmp(APR_ARRAY_IDX(jwks, i, const char *), jwk) == 0)
-            return 1;
-    }
-    return 0;
-}
-
-static void push_jwk(apr_pool_t *p, const mtls_signer_t *signer, apr_array_header_t *jwks)
-{
-    const mtls_version_t *version = mtls_live_take(signer->live);
-    const mtls_signing_key_t *key = version ? version->data : NULL;
-
-    if (key && !is_among(jwks, key->jwk))
-        APR_ARRAY_PUSH(jwks, const char *) = apr_pstrdup(p, key->jwk);
-    mtls_live_give_back(signer->live, version);
-}
-
-static const char *key_set(request_rec *r)
-{
-    const apr_array_header_t *signers = mtls_server_of(r->server)->signers;
-    apr_array_header_t *jwks = apr_array_make(r->pool, 4, sizeof(const char *));
-    int i;
-
-    for (i = 0; signers && i < signers->nelts; i++)
-        push_jwk(r->pool, signer_at(signers, i), jwks);
-    return apr_pstrcat(r->pool, "{\"keys\":[", apr_array_pstrcat(r->pool, jwks, ','), "]}", NULL);
-}
-
-static void set_etag(request_rec *r, const char *text)
-{
-    unsigned char sha256[SHA256_DIGEST_LENGTH];
-
-    if (EVP_Digest(text, strlen(text), sha256, NULL, EVP_sha256(), NULL) == 1)
-        apr_table_setn(r->headers_out, "ETag",
-                       apr_pstrcat(r->pool, "\"",
-                                   mtls_text_base64url(r->pool, mtls_span((char *)sha256, 12)),
-                                   "\"", NULL));
-}
-
-int mtls_signing_handler(request_rec *r)
-{
-    const char *text;
-    int rc;
-
-    /* Asked for every request. */
-    if (!r->handler || *r->handler != *HANDLER || strcmp(r->handler, HANDLER) != 0)
-        return DECLINED;
-    r->allowed = AP_METHOD_BIT << M_GET; /* and HEAD, which is the same to httpd */
-    if (r->method_number != M_GET)
-        return HTTP_METHOD_NOT_ALLOWED;
-    if ((rc = ap_discard_request_body(r)) != OK)
-        return rc;
-    text = key_set(r);
-    ap_set_content_type(r, CONTENT_TYPE);
-    apr_table_setn(r->headers_out, "Cache-Control", "public, max-age=" MAX_AGE);
-    set_etag(r, text);
-    if ((rc = ap_meets_conditions(r)) != OK)
-        return rc;
-    ap_set_content_length(r, (apr_off_t)strlen(text));
-    if (!r->header_only)
-        ap_rputs(text, r);
-    return OK;
 }

@@ -19,13 +19,10 @@ typedef struct mtls_signer_t {
     mtls_live_t *live; /* mtls_signing_key_t */
 } mtls_signer_t;
 
-/* The directive. */
+/* The directive, with which the handler mtls-jwks is there. */
 const char *mtls_set_signing_key(cmd_parms *cmd, void *dir, const char *file, const char *kid);
 
 /* The one of a server that signs, its first; NULL: it has none. Others are published only. */
 const mtls_signer_t *mtls_signing_first(const server_rec *s);
-
-/* SetHandler mtls-jwks. */
-int mtls_signing_handler(request_rec *r);
 
 #endif

@@ -3,6 +3,8 @@
 
 #include "httpd/site.h"
 
+#include <apr_hooks.h>
+
 #include "httpd/strip.h"
 
 static mtls_site_t *current;
@@ -61,4 +63,14 @@ const mtls_policy_t *mtls_site_policy(const char *name)
     const mtls_named_policy_t *named = apr_hash_get(current->policies, name, APR_HASH_KEY_STRING);
 
     return named ? named->policy : NULL;
+}
+
+/* A hook bears the name of the module that was loaded last, by which others are sorted. */
+void mtls_site_add_hooks(void (*add)(void))
+{
+    const char *before = apr_hook_debug_current;
+
+    apr_hook_debug_current = "mod_mtls_policy.c";
+    add();
+    apr_hook_debug_current = before;
 }

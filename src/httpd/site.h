@@ -46,6 +46,7 @@ typedef struct mtls_site_t {
     int defers;                   /* some server defers its handshake */
     int asks_status;              /* some MTLSOCSP asks for statuses */
     int signs;                    /* some server has an MTLSSigningKey */
+    int judges_targets;           /* some server has MTLSStrictPath On or params */
     int appends;                  /* some section has MTLSExport xfcc append */
     mtls_site_ocsp_t ocsp;
 } mtls_site_t;
@@ -63,6 +64,10 @@ void mtls_site_add_section(mtls_section_t *section);
 
 /* A name to strip from every request; NULL or why it cannot be. */
 const char *mtls_site_strip(apr_pool_t *p, const char *header);
+
+/* Register hooks that cost every request something only where they have something to do, while the
+ * configuration is read: httpd sorts all hooks when that is done. */
+void mtls_site_add_hooks(void (*add)(void));
 
 const mtls_policy_t *mtls_site_policy(const char *name);
 const mtls_trust_handle_t *mtls_site_store(const char *name);

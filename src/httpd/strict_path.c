@@ -143,9 +143,10 @@ static int judge_proxied(request_rec *r)
     return judge(r);
 }
 
-/* ---- hooks ---- */
+/* ---- hooks, in the order of the phases: each later one sees more of what is proxied ---- */
 
-int mtls_strict_path_pre_translate_name(request_rec *r)
+/* On and params: every request, before httpd decodes its path. */
+static int judge_target(request_rec *r)
 {
     mtls_strict_path_t paths = mtls_server_of(r->server)->paths;
 
@@ -155,7 +156,9 @@ int mtls_strict_path_pre_translate_name(request_rec *r)
     return judge(r);
 }
 
-int mtls_strict_path_map_to_storage(request_rec *r)
+/* What ProxyPass or a server's RewriteRule sends to a backend, before anybody looks at a
+ * certificate. */
+static int judge_mapped(request_rec *r)
 {
     if (mtls_server_of(r->server)->paths == MTLS_STRICT_PATH_PARAMS && params_lead_elsewhere(r)) {
         mtls_log_target(r, r->uri, "parameter_section", strcspn(r->uri, ";"));
@@ -164,9 +167,64 @@ int mtls_strict_path_map_to_storage(request_rec *r)
     return r->proxyreq ? judge_proxied(r) : DECLINED;
 }
 
-int mtls_strict_path_handler(request_rec *r)
+/* Whatever else is about to be sent to one: a directory's RewriteRule, SetHandler. */
+static int judge_handled(request_rec *r)
 {
     if (!r->proxyreq && (!r->handler || strncmp(r->handler, "proxy:", 6) != 0))
         return DECLINED;
     return judge_proxied(r);
+}
+
+static void add_hook_for_targets(void)
+{
+    ap_hook_pre_translate_name(judge_target, NULL, NULL, APR_HOOK_REALLY_FIRST);
+}
+
+static void add_hook_for_mapped(void)
+{
+    ap_hook_map_to_storage(judge_mapped, NULL, NULL, APR_HOOK_REALLY_FIRST);
+}
+
+static void add_hook_for_handled(void)
+{
+    static const char *const before_cache[] = {"mod_cache.c", NULL};
+
+    ap_hook_handler(judge_handled, NULL, before_cache, APR_HOOK_REALLY_FIRST);
+}
+
+void mtls_strict_path_begin(void)
+{
+    if (!ap_find_linked_module("mod_proxy.c"))
+        return;
+    mtls_site_add_hooks(add_hook_for_mapped);
+    mtls_site_add_hooks(add_hook_for_handled);
+}
+
+/* On and params hold for what is not proxied, too. */
+static void hold_everywhere(void)
+{
+    if (!mtls_site()->judges_targets)
+        mtls_site_add_hooks(add_hook_for_targets);
+    if (!mtls_site()->judges_targets && !ap_find_linked_module("mod_proxy.c"))
+        mtls_site_add_hooks(add_hook_for_mapped);
+    mtls_site()->judges_targets = 1;
+}
+
+const char *mtls_set_strict_path(cmd_parms *cmd, void *dir, const char *value)
+{
+    mtls_server_t *server = mtls_server_of(cmd->server);
+
+    (void)dir;
+    if (ap_cstr_casecmp(value, "on") == 0)
+        server->strict_path = MTLS_STRICT_PATH_ON;
+    else if (ap_cstr_casecmp(value, "off") == 0)
+        server->strict_path = MTLS_STRICT_PATH_OFF;
+    else if (ap_cstr_casecmp(value, "params") == 0)
+        server->strict_path = MTLS_STRICT_PATH_PARAMS;
+    else
+        return apr_psprintf(
+            cmd->pool, "MTLSStrictPath: unknown value \"%s\"; allowed: On, Off, params", value);
+    if (server->strict_path != MTLS_STRICT_PATH_OFF)
+        hold_everywhere();
+    return NULL;
 }
