@@ -10,9 +10,12 @@
 #include <apr_tables.h>
 #include <openssl/err.h>
 
+#include "identity/format.h"
 #include "identity/variables.h"
+#include "identity/xfcc.h"
 #include "pki/oid.h"
 #include "pki/x509_facts.h"
+#include "policy/limits.h"
 #include "policy/policy.h"
 #include "policy/spiffe.h"
 
@@ -104,6 +107,43 @@ static void check_facts(apr_pool_t *p, const mtls_facts_t *f)
     }
 }
 
+/* A header's value goes over the wire as it is: HTTP takes blanks at its ends away. */
+static void check_header(const mtls_header_t *header)
+{
+    size_t len = strlen(header->value);
+
+    check_text(header->value);
+    CHECK(len > 0 && header->value[0] != ' ' && header->value[len - 1] != ' ');
+    if (strcmp(header->name, MTLS_XFCC_HEADER) == 0)
+        CHECK(len > MTLS_MAX_XFCC_BYTES || mtls_xfcc_is_list(mtls_span(header->value, len)));
+}
+
+static void show_formats(apr_pool_t *p, mtls_identity_t *identity)
+{
+    static const mtls_format_t formats[] = {
+        {.kind = MTLS_FORMAT_RFC9440, .chain = 1},
+        {.kind = MTLS_FORMAT_XFCC, .pairs = 0x7f},
+        {.kind = MTLS_FORMAT_XFCC, .pairs = MTLS_XFCC_SUBJECT},
+        {.kind = MTLS_FORMAT_GOOGLE},
+        {.kind = MTLS_FORMAT_AWS_ALB},
+        {.kind = MTLS_FORMAT_INGRESS_NGINX},
+        {.kind = MTLS_FORMAT_TRAEFIK},
+    };
+    mtls_span_t cas[2] = {identity->evidence->facts->der, identity->evidence->facts->der};
+    apr_array_header_t *all = apr_array_make(p, 40, sizeof(mtls_header_t));
+    size_t i;
+    int n;
+
+    identity->cas = cas;
+    identity->ca_count = 2;
+    identity->gateway_uris = &identity->evidence->facts->san[MTLS_SAN_URI];
+    for (i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
+        mtls_format_headers(p, &formats[i], identity, all);
+    for (n = 0; n < all->nelts; n++)
+        check_header(&APR_ARRAY_IDX(all, n, mtls_header_t));
+    CHECK(all->nelts >= 15);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     apr_pool_t *p = fuzz_begin();
@@ -119,6 +159,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_facts(p, evidence.facts);
         show_fields(p, &identity);
         show_variables(p, &identity);
+        show_formats(p, &identity);
     }
     CHECK(!x || !evidence.facts == !!error);
     X509_free(x);
