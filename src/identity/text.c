@@ -15,8 +15,11 @@ static char *put_percent(char *at, char c)
     return at;
 }
 
-/* Control, non-ASCII and `reserved` bytes as "%" and two hex digits. */
-static const char *encode(apr_pool_t *p, mtls_span_t value, const char *reserved)
+typedef enum ends_t { ENDS_DO_NOT_MATTER = 0, ENDS_ARE_BARE } ends_t;
+
+/* Control, non-ASCII and `reserved` bytes as "%" and two hex digits. Blanks at bare ends, too: HTTP
+ * takes them away (RFC 9110 5.5), and " admin" must not become "admin". */
+static const char *encode(apr_pool_t *p, mtls_span_t value, const char *reserved, ends_t ends)
 {
     char *out = apr_palloc(p, 3 * value.len + 1);
     char *at = out;
@@ -24,7 +27,8 @@ static const char *encode(apr_pool_t *p, mtls_span_t value, const char *reserved
 
     for (i = 0; i < value.len; i++) {
         unsigned char c = (unsigned char)value.data[i];
-        if (c >= 0x20 && c < 0x7f && !strchr(reserved, c))
+        int lost = c == ' ' && ends == ENDS_ARE_BARE && (i == 0 || i + 1 == value.len);
+        if (c >= 0x20 && c < 0x7f && !strchr(reserved, c) && !lost)
             *at++ = (char)c;
         else
             at = put_percent(at, (char)c);
@@ -52,12 +56,12 @@ const char *mtls_text_percent(apr_pool_t *p, mtls_span_t value, const char *kept
 
 const char *mtls_text_encode(apr_pool_t *p, mtls_span_t value, int joined)
 {
-    return encode(p, value, joined ? "%," : "%");
+    return encode(p, value, joined ? "%," : "%", ENDS_ARE_BARE);
 }
 
 const char *mtls_text_encode_quoted(apr_pool_t *p, mtls_span_t value)
 {
-    return encode(p, value, "%\"\\");
+    return encode(p, value, "%\"\\", ENDS_DO_NOT_MATTER);
 }
 
 const char *mtls_text_encode_control(apr_pool_t *p, const char *text)
@@ -66,7 +70,7 @@ const char *mtls_text_encode_control(apr_pool_t *p, const char *text)
 
     while (*at >= 0x20 && *at < 0x7f)
         at++;
-    return *at ? encode(p, mtls_span_of(text), "") : text;
+    return *at ? encode(p, mtls_span_of(text), "", ENDS_DO_NOT_MATTER) : text;
 }
 
 const char *mtls_text_base64(apr_pool_t *p, mtls_span_t bytes)

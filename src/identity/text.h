@@ -10,8 +10,9 @@
 
 #include "policy/span.h"
 
-/* `value` with "%", control and non-ASCII bytes - and commas where values are joined by them -
- * percent-encoded (upper-case hex). Reversible, and never ends or splits a header. In `p`. */
+/* `value` with "%", control and non-ASCII bytes, a blank at its ends - and commas where values are
+ * joined by them - percent-encoded (upper-case hex). Reversible, and never ends or splits a header,
+ * nor loses anything in one. In `p`. */
 const char *mtls_text_encode(apr_pool_t *p, mtls_span_t value, int joined);
 
 /* The same for a value that will stand between double quotes, with those and backslashes encoded:

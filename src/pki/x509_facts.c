@@ -12,6 +12,7 @@
 #include <apr_hash.h>
 #include <apr_tables.h>
 
+#include "pki/name_text.h"
 #include "pki/oid.h"
 #include "policy/limits.h"
 #include "policy/value.h"
@@ -224,40 +225,10 @@ static int read_attribute(reader_t *in, const X509_NAME_ENTRY *entry, mtls_name_
     return read_der_attribute(in, value, &out->value);
 }
 
-static const char *name_text(apr_pool_t *p, const X509_NAME *name, unsigned long flags)
-{
-    BIO *out = BIO_new(BIO_s_mem());
-    const char *text = NULL;
-    char *data = NULL;
-    long len;
-
-    if (out && X509_NAME_print_ex(out, name, 0, flags) >= 0) {
-        len = BIO_get_mem_data(out, &data);
-        text = apr_pstrmemdup(p, data ? data : "", len > 0 ? (apr_size_t)len : 0);
-    }
-    BIO_free(out);
-    return text;
-}
-
-static int has_unknown_type(const X509_NAME *name)
-{
-    int i, n = X509_NAME_entry_count(name);
-
-    for (i = 0; i < n; i++) {
-        if (OBJ_obj2nid(X509_NAME_ENTRY_get_object(X509_NAME_get_entry(name, i))) == NID_undef)
-            return 1;
-    }
-    return 0;
-}
-
 static int print_name(reader_t *in, const X509_NAME *name, mtls_name_t *out)
 {
-    /* Strings stay strings also under types OpenSSL has no name for: a rule reads them so, too. */
-    const unsigned long as_rules = XN_FLAG_RFC2253 & ~(unsigned long)XN_FLAG_DUMP_UNKNOWN_FIELDS;
-
-    out->rfc4514 = name_text(in->p, name, as_rules);
-    out->rfc2253 = has_unknown_type(name) ? name_text(in->p, name, XN_FLAG_RFC2253) : out->rfc4514;
-    return out->rfc4514 && out->rfc2253 ? 1 : fail(in, "a name cannot be printed");
+    out->rfc4514 = mtls_name_text(in->p, name, &out->rfc2253);
+    return out->rfc4514 ? 1 : fail(in, "a name cannot be printed");
 }
 
 static int read_name_der(reader_t *in, const X509_NAME *name, mtls_name_t *out)

@@ -36,8 +36,7 @@ typedef struct mtls_name_t {
     int n;
     mtls_span_t canonical; /* mtls_name_canonical() */
     const char *rfc4514;   /* printable ASCII */
-    const char *rfc2253;   /* the same, but strings of types without a name as "#" and hex, as
-                              OpenSSL's XN_FLAG_RFC2253 and so other gateways write them */
+    const char *rfc2253;   /* the same as other gateways write it (pki/name_text.h) */
     mtls_span_t der;
 } mtls_name_t;
 

@@ -40,7 +40,7 @@ typedef struct issuer_t {
     EVP_PKEY *key;
 } issuer_t;
 
-#define MAX_NAME_PARTS 12
+#define MAX_NAME_PARTS 16
 #define MAX_EXTENSIONS 10
 
 typedef struct certificate_t {

@@ -37,6 +37,8 @@ static const struct encode_row {
     {"escape and delete", BYTES("\x1b[0m\x7f\t"), "%1B[0m%7F%09", "%1B[0m%7F%09"},
     {"UTF-8", BYTES("J\xc3\xbcrgen"), "J%C3%BCrgen", "J%C3%BCrgen"},
     {"right-to-left override", BYTES("\xe2\x80\xae"), "%E2%80%AE", "%E2%80%AE"},
+    {"blanks at the ends", BYTES(" a b "), "%20a b%20", "%20a b%20"},
+    {"a blank alone", BYTES(" "), "%20", "%20"},
     {"all ones", BYTES("\xff"), "%FF", "%FF"},
 };
 
