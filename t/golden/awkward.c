@@ -2,7 +2,8 @@
  * Copyright The mod_mtls_policy authors */
 
 /* Certificates full of bytes that mean something to a reader: `awkward DIRECTORY` writes them
- * there, NAME.pem, and prints what was put in, for t/golden/roundtrip.t to find again:
+ * there, NAME.pem, and key.pem, the key of all. It prints what was put in, for t/golden/roundtrip.t
+ * to find again:
  *
  *     NAME subject RDN OID HEX   one attribute of the RDN-th RDN; HEX is its value in UTF-8
  *     NAME dns|uri|email HEX     one alternative name
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 
 #include <apr_general.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include "../unit/certificates.h"
@@ -34,6 +36,17 @@ static void write_certificate(const char *name, X509 *x)
 
     if (!out || fwrite(pem.data, 1, pem.len, out) != pem.len || fclose(out) != 0) {
         perror(name);
+        exit(1);
+    }
+}
+
+static void write_key(void)
+{
+    FILE *out = fopen(apr_pstrcat(pool, base, "/key.pem", NULL), "w");
+
+    if (!out || PEM_write_PrivateKey(out, key_get(KEY_P256, 0), NULL, NULL, 0, NULL, NULL) != 1 ||
+        fclose(out) != 0) {
+        perror("key.pem");
         exit(1);
     }
 }
@@ -61,7 +74,9 @@ static void make(const char *name, const char *text)
                                       {OID_L, 0, between, 0, 1},
                                       {OID_UNKNOWN, 0, text, 0, 0},
                                       {OID_OU, 0, behind, 0, 0},
-                                      {OID_CN, 0, between, 0, 0}}};
+                                      {OID_CN, 0, between, 0, 0}},
+                          .from = apr_time_from_sec(APR_TIME_C(946684800)), /* 2000 */
+                          .to = apr_time_from_sec(APR_TIME_C(2493072000))}; /* 2049 */
     san_t sans[] = {
         {GEN_DNS, between, 0, 0},
         {GEN_DNS, text, 0, 0},
@@ -155,6 +170,7 @@ int main(int argc, char **argv)
     if (argc != 2 || apr_initialize() != APR_SUCCESS || apr_pool_create(&pool, NULL) != APR_SUCCESS)
         return 2;
     base = argv[1];
+    write_key();
     for (c = 1; c < 0x180; c++) {
         char text[3] = {(char)c, '\0', '\0'};
         if (c >= 0x80) {
