@@ -23,6 +23,12 @@ static const char *serial_bytes(apr_pool_t *p, const mtls_identity_t *identity)
     return apr_pstrcat(p, negative ? "-" : "", strlen(digits) % 2 ? "0" : "", digits, NULL);
 }
 
+/* A store allows exactly this certificate: nobody has asked who issued it. */
+static int is_exempt(const mtls_identity_t *identity)
+{
+    return identity->evidence->chain && identity->evidence->chain->exempt;
+}
+
 static const char *yes(apr_pool_t *p, const mtls_identity_t *identity)
 {
     (void)p;
@@ -31,6 +37,12 @@ static const char *yes(apr_pool_t *p, const mtls_identity_t *identity)
 }
 
 /* ---- Google Cloud: custom headers of its application load balancers ---- */
+
+static const char *chain_verified(apr_pool_t *p, const mtls_identity_t *identity)
+{
+    (void)p;
+    return is_exempt(identity) ? "false" : "true";
+}
 
 static const char *fingerprint(apr_pool_t *p, const mtls_identity_t *identity)
 {
@@ -106,7 +118,7 @@ static const char *name_der(apr_pool_t *p, const mtls_name_t *name)
 
 static const char *issuer_der(apr_pool_t *p, const mtls_identity_t *identity)
 {
-    return name_der(p, &facts_of(identity)->issuer);
+    return is_exempt(identity) ? NULL : name_der(p, &facts_of(identity)->issuer);
 }
 
 static const char *subject_der(apr_pool_t *p, const mtls_identity_t *identity)
@@ -116,7 +128,7 @@ static const char *subject_der(apr_pool_t *p, const mtls_identity_t *identity)
 
 static const mtls_gateway_header_t google[] = {
     {"X-Client-Cert-Present", yes},
-    {"X-Client-Cert-Chain-Verified", yes},
+    {"X-Client-Cert-Chain-Verified", chain_verified},
     {"X-Client-Cert-Error", NULL},
     {"X-Client-Cert-Hash", fingerprint},
     {"X-Client-Cert-Serial-Number", serial_bytes},
@@ -156,7 +168,7 @@ static const char *header_name(apr_pool_t *p, const mtls_name_t *name)
 
 static const char *issuer(apr_pool_t *p, const mtls_identity_t *identity)
 {
-    return header_name(p, &facts_of(identity)->issuer);
+    return is_exempt(identity) ? NULL : header_name(p, &facts_of(identity)->issuer);
 }
 
 static const char *subject(apr_pool_t *p, const mtls_identity_t *identity)

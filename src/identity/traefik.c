@@ -196,7 +196,8 @@ const char *mtls_traefik_info(apr_pool_t *p, const mtls_identity_t *identity)
     apr_array_header_t *out = apr_array_make(p, 6, sizeof(const char *));
 
     push_field(out, "Subject", name_text(p, &facts->subject, 1));
-    push_field(out, "Issuer", name_text(p, &facts->issuer, 0));
+    if (!identity->evidence->chain || !identity->evidence->chain->exempt)
+        push_field(out, "Issuer", name_text(p, &facts->issuer, 0));
     push_field(out, "SerialNumber", mtls_number_decimal(p, facts->serial));
     push_field(out, "NB", unix_time(p, facts->not_before));
     push_field(out, "NA", unix_time(p, facts->not_after));

@@ -3,8 +3,8 @@
 # Copyright The mod_mtls_policy authors
 #
 # What nginx itself says of a client's certificate - $ssl_client_s_dn, $ssl_client_i_dn and
-# $ssl_client_escaped_cert, which ingress-nginx hands on - against the format that is named after it.
-# Run by `make check`; skipped where there is no nginx.
+# $ssl_client_escaped_cert, which ingress-nginx hands on - against the format that is named after
+# it. Run by `make check`; skipped where there is no nginx.
 use strict;
 use warnings;
 use Test::More;

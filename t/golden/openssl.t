@@ -84,19 +84,21 @@ sub comparisons {
     my $parts = certificate_parts($leaf);
     my @between = @above[0 .. $#above - 1];
     my ($nginx, $aws, $google) = @{$of}{qw(ingress-nginx aws-alb google)};
-    my ($element) = xfcc($of->{'xfcc set by,hash,cert,chain,subject,uri,dns'}{'X-Forwarded-Client-Cert'});
-    my %pair = map { @$_ } @$element;
+    my $xfcc = $of->{'xfcc set by,hash,cert,chain,subject,uri,dns'}{'X-Forwarded-Client-Cert'};
+    my %pair = map { @$_ } @{ (xfcc($xfcc))[0] };
     my ($traefik, $info) =
         @{ $of->{traefik} }{qw(X-Forwarded-Tls-Client-Cert X-Forwarded-Tls-Client-Cert-Info)};
     my ($from, $to) = @{$said}{qw(notBefore notAfter)};
     my $rfc = $of->{'rfc9440 chain'};
+    # Without a chain it is one that is allowed as it is: nobody has verified its issuer.
+    my $issuer = @above ? over_http($said->{issuer}) : undef;
 
     return (
         ['nginx subject', $nginx->{'ssl-client-subject-dn'}, over_http($said->{subject})],
-        ['nginx issuer',  $nginx->{'ssl-client-issuer-dn'},  over_http($said->{issuer})],
+        ['nginx issuer',  $nginx->{'ssl-client-issuer-dn'},  $issuer],
         ['nginx cert', pem_der(percent_decoded($nginx->{'ssl-client-cert'})), $leaf],
         ['AWS subject', $aws->{'X-Amzn-Mtls-Clientcert-Subject'}, over_http($said->{subject})],
-        ['AWS issuer',  $aws->{'X-Amzn-Mtls-Clientcert-Issuer'},  over_http($said->{issuer})],
+        ['AWS issuer',  $aws->{'X-Amzn-Mtls-Clientcert-Issuer'},  $issuer],
         ['AWS serial', $aws->{'X-Amzn-Mtls-Clientcert-Serial-Number'}, $said->{serial}],
         [
             'AWS validity', $aws->{'X-Amzn-Mtls-Clientcert-Validity'},
@@ -112,7 +114,11 @@ sub comparisons {
         ['google hash', base64_der($google->{'X-Client-Cert-Hash'}), sha256($leaf)],
         ['google serial', uc $google->{'X-Client-Cert-Serial-Number'}, $said->{serial}],
         ['google subject', name_of($google->{'X-Client-Cert-Subject-Dn'}), $parts->{subject}],
-        ['google issuer',  name_of($google->{'X-Client-Cert-Issuer-Dn'}),  $parts->{issuer}],
+        [
+            'google issuer', name_of($google->{'X-Client-Cert-Issuer-Dn'}),
+            @above ? $parts->{issuer} : "0\0"
+        ],
+        ['google verified', $google->{'X-Client-Cert-Chain-Verified'}, @above ? 'true' : 'false'],
         ['google from', $google->{'X-Client-Cert-Valid-Not-Before'}, google_time($from)],
         ['google to',   $google->{'X-Client-Cert-Valid-Not-After'},  google_time($to)],
         ['google leaf', byte_sequence($google->{'X-Client-Cert-Leaf'}), $leaf],

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The mod_mtls_policy authors
 #
-# Certificates with every byte that means something to somebody, in every place of a name and of the
-# alternative names: what a backend reads out of each format is what was put into the certificate, or
-# it is not there. Run by `make check`.
+# Certificates with every byte that means something to somebody, in every place of a name and of
+# the alternative names: what a backend reads out of each format is what was put into the
+# certificate, or it is not there. Run by `make check`.
 use strict;
 use warnings;
 use Test::More;
@@ -15,7 +15,8 @@ my $srcdir;
 BEGIN { $srcdir = $ENV{srcdir} // '.' }
 use lib "$srcdir/t/lib";
 use MTLSTest::Formats qw(byte_sequence base64_der base64_list percent_decoded pem_der
-    certificate_parts dn xfcc xfcc_readers traefik_info traefik_san_type);
+    pem_certificates certificate_parts dn xfcc xfcc_readers aws_validity traefik_info
+    traefik_san_type);
 
 # A reader of names that is nobody's of this project.
 my $explode = eval { require Net::LDAP::Util; \&Net::LDAP::Util::ldap_explode_dn };
@@ -129,7 +130,8 @@ sub check_xfcc {
     check("@{ $pairs{Hash} }" eq sha256_hex($der),       'xfcc: Hash');
     check("@{ $pairs{By} }" eq 'spiffe://x/gw',          'xfcc: By');
     check(pem_der(percent_decoded($pairs{Cert}[0])) eq $der,  'xfcc: Cert');
-    check(pem_der(percent_decoded($pairs{Chain}[0])) eq $der, 'xfcc: Chain');
+    my @chain = pem_certificates(percent_decoded($pairs{Chain}[0]));
+    check(@chain == 2 && $chain[0] eq $der && $chain[1] eq $der, 'xfcc: Chain');
     check(@{ $pairs{Subject} } == 1, 'xfcc: Subject');
     check_dn('xfcc: Subject', $pairs{Subject}[0], expected_dn($subject{$name}));
     for my $type (qw(uri dns)) {
@@ -168,7 +170,8 @@ sub check_traefik {
 sub check_google {
     my ($headers, $name, $der) = @_;
     my $parts = certificate_parts($der);
-    check(base64_der($headers->{'X-Client-Cert-Subject-Dn'}) eq $parts->{subject}, 'google: subject');
+    my $subject = base64_der($headers->{'X-Client-Cert-Subject-Dn'});
+    check($subject eq $parts->{subject}, 'google: subject');
     check(byte_sequence($headers->{'X-Client-Cert-Leaf'}) eq $der, 'google: leaf');
     my @lists = ([uri => 'X-Client-Cert-URI-SANs'], [dns => 'X-Client-Cert-DNSName-SANs']);
     for (@lists) {
@@ -187,7 +190,8 @@ sub check_headers {
     for my $headers (values %$formats) {
         for my $header (keys %$headers) {
             # As HTTP hands it on.
-            check($headers->{$header} =~ /\A[!-~](?:[ -~]*[!-~])?\z/, "$header cannot be sent as it is");
+            my $whole = $headers->{$header} =~ /\A[!-~](?:[ -~]*[!-~])?\z/;
+            check($whole, "$header cannot be sent as it is");
         }
     }
     check_xfcc($formats->{'xfcc set by,hash,cert,chain,subject,uri,dns'}{'X-Forwarded-Client-Cert'},
@@ -200,6 +204,8 @@ sub check_headers {
     check_dn('AWS: subject', $aws->{'X-Amzn-Mtls-Clientcert-Subject'}, $expected);
     check_dn('AWS: issuer',  $aws->{'X-Amzn-Mtls-Clientcert-Issuer'},  $expected);
     check(pem_der(percent_decoded($aws->{'X-Amzn-Mtls-Clientcert-Leaf'})) eq $der, 'AWS: leaf');
+    my @dates = aws_validity($aws->{'X-Amzn-Mtls-Clientcert-Validity'});
+    check("@dates" eq '2000-01-01T00:00:00Z 2049-01-01T00:00:00Z', 'AWS: validity');
     check_google($formats->{google}, $name, $der);
     return check_traefik($formats->{traefik}, $name, $der);
 }

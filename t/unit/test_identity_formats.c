@@ -113,6 +113,16 @@ static void line_case(void **state)
 
 /* ---- headers ---- */
 
+static void assert_text(const char *got, const char *expected)
+{
+    if (!expected) {
+        assert_null(got);
+        return;
+    }
+    assert_non_null(got);
+    assert_string_equal(got, expected);
+}
+
 static const char *header_of(const apr_array_header_t *all, const char *name)
 {
     const char *found = NULL;
@@ -250,7 +260,7 @@ static void a_name_that_is_empty_is_left_out(void **state)
 static void a_certificate_that_is_allowed_has_no_chain(void **state)
 {
     mtls_identity_t identity = {.now = WORLD_NOW};
-    const char *leaf;
+    const char *leaf, *info;
     peer_t peer;
 
     (void)state;
@@ -258,6 +268,13 @@ static void a_certificate_that_is_allowed_has_no_chain(void **state)
     peer.chain.exempt = 1;
     identity.evidence = &peer.evidence;
     assert_null(header_of(headers_of("rfc9440 chain", &identity), "Client-Cert-Chain"));
+    assert_text(header_of(headers_of("google", &identity), "X-Client-Cert-Chain-Verified"),
+                "false");
+    assert_null(header_of(headers_of("google", &identity), "X-Client-Cert-Issuer-Dn"));
+    assert_null(header_of(headers_of("aws-alb", &identity), "X-Amzn-Mtls-Clientcert-Issuer"));
+    assert_null(header_of(headers_of("ingress-nginx", &identity), "ssl-client-issuer-dn"));
+    info = header_of(headers_of("traefik", &identity), "X-Forwarded-Tls-Client-Cert-Info");
+    assert_null(strstr(info, "Issuer"));
     assert_null(header_of(headers_of("google", &identity), "X-Client-Cert-Chain"));
     leaf = header_of(headers_of("traefik", &identity), "X-Forwarded-Tls-Client-Cert");
     assert_string_equal(leaf, "bm90IHJlYWxseSBERVI=");
@@ -278,16 +295,6 @@ static const struct chain_row {
     {"two between", 3, ":b25l:, :dHdv:, :dGhyZWU=:", "bm90IHJlYWxseSBERVI=,b25l,dHdv"},
 };
 
-static void assert_text(const char *got, const char *expected)
-{
-    if (!expected) {
-        assert_null(got);
-        return;
-    }
-    assert_non_null(got);
-    assert_string_equal(got, expected);
-}
-
 static void chain_case(void **state)
 {
     const struct chain_row *row = *state;
@@ -301,6 +308,9 @@ static void chain_case(void **state)
                 row->rfc9440);
     assert_null(header_of(headers_of("rfc9440", &identity), "Client-Cert-Chain"));
     assert_text(header_of(headers_of("google", &identity), "X-Client-Cert-Chain"), row->rfc9440);
+    assert_text(header_of(headers_of("google", &identity), "X-Client-Cert-Chain-Verified"), "true");
+    assert_text(header_of(headers_of("aws-alb", &identity), "X-Amzn-Mtls-Clientcert-Issuer"),
+                "CN=CARC I101L,O=Carcano");
     assert_text(header_of(headers_of("traefik", &identity), "X-Forwarded-Tls-Client-Cert"),
                 row->traefik);
 }

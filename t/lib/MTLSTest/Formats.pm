@@ -12,8 +12,9 @@ use Exporter 'import';
 use MIME::Base64 qw(decode_base64);
 use Socket       qw(inet_pton AF_INET AF_INET6);
 
-our @EXPORT_OK = qw(byte_sequence byte_sequences dn xfcc xfcc_readers traefik_info traefik_san_type
-    aws_validity percent_decoded pem_der base64_der base64_list certificate_parts pem_certificates next_tlv);
+our @EXPORT_OK = qw(byte_sequence byte_sequences dn xfcc xfcc_readers traefik_info
+    traefik_san_type aws_validity percent_decoded pem_der base64_der base64_list certificate_parts
+    pem_certificates next_tlv);
 
 # ---- bytes ----
 
@@ -69,7 +70,7 @@ sub byte_sequences {
     return map { byte_sequence($_) } split /[ \t]*,[ \t]*/, $text, -1;
 }
 
-# ---- RFC 4514: a list of RDNs, each a list of [type, value]; a hexstring's value is a reference ----
+# ---- RFC 4514: RDNs, each a list of [type, value]; the value of a hexstring is a reference ----
 
 my $SPECIAL = qr{[ #="+,;<>\\]};
 
