@@ -6,7 +6,7 @@
 #include "identity/client_cert.h"
 #include "identity/text.h"
 #include "identity/traefik.h"
-#include "policy/spiffe.h"
+#include "identity/vouched.h"
 
 static const mtls_facts_t *facts_of(const mtls_identity_t *identity)
 {
@@ -50,47 +50,43 @@ static const char *fingerprint(apr_pool_t *p, const mtls_identity_t *identity)
                             mtls_span((const char *)facts_of(identity)->sha256, MTLS_DIGEST_BYTES));
 }
 
-/* The SPIFFE ID, when the certificate's store may vouch for it. */
-static int spiffe_id(const mtls_identity_t *identity, mtls_span_t *id)
-{
-    mtls_span_t domain;
-
-    return mtls_spiffe_of(facts_of(identity), id, &domain) == MTLS_SVID_VALID &&
-           identity->evidence->chain &&
-           mtls_spiffe_domain_trusted(identity->evidence->chain, domain);
-}
-
 static const char *spiffe(apr_pool_t *p, const mtls_identity_t *identity)
 {
     mtls_span_t id;
 
-    return spiffe_id(identity, &id) ? apr_pstrmemdup(p, id.data, id.len) : NULL;
+    return mtls_vouched_id(identity, &id) ? apr_pstrmemdup(p, id.data, id.len) : NULL;
 }
 
-/* Items in base64, joined with commas. */
-static const char *base64_list(apr_pool_t *p, const mtls_values_t *values)
+static void push_base64(apr_array_header_t *out, mtls_span_t value)
 {
-    apr_array_header_t *items = apr_array_make(p, values->n + 1, sizeof(const char *));
+    if (value.len > 0)
+        APR_ARRAY_PUSH(out, const char *) = mtls_text_base64(out->pool, value);
+}
+
+/* Items in base64, joined with commas; without the SPIFFE ID, vouched for or not. */
+static const char *uri_sans(apr_pool_t *p, const mtls_identity_t *identity)
+{
+    const mtls_values_t *uris = &facts_of(identity)->san[MTLS_SAN_URI];
+    apr_array_header_t *items = apr_array_make(p, uris->n + 1, sizeof(const char *));
+    mtls_span_t id;
     int i;
 
-    for (i = 0; i < values->n; i++) {
-        if (values->v[i].len > 0)
-            APR_ARRAY_PUSH(items, const char *) = mtls_text_base64(p, values->v[i]);
+    for (i = 0; i < uris->n && !mtls_vouched_id(identity, &id); i++) {
+        if (mtls_vouched_uri(identity, uris->v[i]))
+            push_base64(items, uris->v[i]);
     }
     return apr_array_pstrcat(p, items, ',');
 }
 
-/* Without the SPIFFE ID, which is then the only one. */
-static const char *uri_sans(apr_pool_t *p, const mtls_identity_t *identity)
-{
-    mtls_span_t id;
-
-    return spiffe_id(identity, &id) ? NULL : base64_list(p, &facts_of(identity)->san[MTLS_SAN_URI]);
-}
-
 static const char *dns_sans(apr_pool_t *p, const mtls_identity_t *identity)
 {
-    return base64_list(p, &facts_of(identity)->san[MTLS_SAN_DNS]);
+    const mtls_values_t *names = &facts_of(identity)->san[MTLS_SAN_DNS];
+    apr_array_header_t *items = apr_array_make(p, names->n + 1, sizeof(const char *));
+    int i;
+
+    for (i = 0; i < names->n; i++)
+        push_base64(items, names->v[i]);
+    return apr_array_pstrcat(p, items, ',');
 }
 
 /* Google writes the offset in digits. */
@@ -156,24 +152,16 @@ static const char *upper_serial(apr_pool_t *p, const mtls_identity_t *identity)
     return text;
 }
 
-/* OpenSSL's text, byte for byte, but for a blank at its end: it is escaped, yet HTTP drops it. */
-static const char *header_name(apr_pool_t *p, const mtls_name_t *name)
-{
-    apr_size_t len = strlen(name->rfc2253);
-
-    if (len == 0 || name->rfc2253[len - 1] != ' ')
-        return name->rfc2253;
-    return apr_psprintf(p, "%.*s20", (int)len - 1, name->rfc2253);
-}
-
 static const char *issuer(apr_pool_t *p, const mtls_identity_t *identity)
 {
-    return is_exempt(identity) ? NULL : header_name(p, &facts_of(identity)->issuer);
+    (void)p;
+    return is_exempt(identity) ? NULL : facts_of(identity)->issuer.rfc2253;
 }
 
 static const char *subject(apr_pool_t *p, const mtls_identity_t *identity)
 {
-    return header_name(p, &facts_of(identity)->subject);
+    (void)p;
+    return facts_of(identity)->subject.rfc2253;
 }
 
 static const char *validity(apr_pool_t *p, const mtls_identity_t *identity)

@@ -6,6 +6,7 @@
 #include <apr_tables.h>
 
 #include "identity/text.h"
+#include "identity/vouched.h"
 #include "pki/number.h"
 
 const char *mtls_traefik_certificates(apr_pool_t *p, const mtls_identity_t *identity)
@@ -51,6 +52,13 @@ static int is_safe(mtls_span_t value)
     return value.len > 0;
 }
 
+/* The same for a part of a name: nothing in it looks like a part of its own, or is trimmed away. */
+static int is_safe_part(const mtls_name_attribute_t *a)
+{
+    return !a->is_der && is_safe(a->value) && !memchr(a->value.data, '=', a->value.len) &&
+           a->value.data[0] != ' ' && a->value.data[a->value.len - 1] != ' ';
+}
+
 static int count(const mtls_name_t *name, const char *oid)
 {
     int i, n = 0;
@@ -72,7 +80,7 @@ static const char *name_text(apr_pool_t *p, const mtls_name_t *name, int is_subj
             continue;
         for (i = 0; i < name->n; i++) {
             const mtls_name_attribute_t *a = &name->attributes[i];
-            if (strcmp(a->oid, parts[part].oid) == 0 && !a->is_der && is_safe(a->value))
+            if (strcmp(a->oid, parts[part].oid) == 0 && is_safe_part(a))
                 APR_ARRAY_PUSH(out, const char *) = apr_pstrcat(
                     p, parts[part].key, "=", apr_pstrmemdup(p, a->value.data, a->value.len), NULL);
         }
@@ -150,7 +158,8 @@ static void push_sans(apr_array_header_t *out, const mtls_identity_t *identity,
 
     for (i = 0; i < identity->evidence->facts->san[type].n; i++) {
         mtls_span_t text = mtls_attribute_text(out->pool, &a, identity->evidence, i, identity->now);
-        if (is_safe(text) && fits[type](text))
+        if (is_safe(text) && fits[type](text) &&
+            (type != MTLS_SAN_URI || mtls_vouched_uri(identity, text)))
             APR_ARRAY_PUSH(out, const char *) = apr_pstrmemdup(out->pool, text.data, text.len);
     }
 }

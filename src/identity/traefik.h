@@ -14,8 +14,10 @@ const char *mtls_traefik_certificates(apr_pool_t *p, const mtls_identity_t *iden
 
 /* Subject, Issuer, SerialNumber, NB, NA and SAN of the leaf, in `p`. The format has no escapes and
  * does not tell the types of alternative names, so a value that holds a quote, a backslash, a
- * comma, a semicolon or a control byte is left out, and so are a second CN or serialNumber with the
- * first and an alternative name that could be taken for one of another type. */
+ * comma, a semicolon or a control byte is left out. So are, of a name, a value with "=" or with a
+ * blank at an end, and a second CN or serialNumber with the first; of the alternative names one
+ * that could be taken for one of another type, and a SPIFFE ID nobody vouches for. No issuer of a
+ * certificate that is allowed as it is: nobody has verified it. */
 const char *mtls_traefik_info(apr_pool_t *p, const mtls_identity_t *identity);
 
 #endif

@@ -7,6 +7,7 @@
 #include <apr_tables.h>
 
 #include "identity/text.h"
+#include "identity/vouched.h"
 
 static const struct {
     const char *option;
@@ -88,15 +89,32 @@ static void push_pair(apr_array_header_t *out, const char *key, const char *valu
     APR_ARRAY_PUSH(out, const char *) = apr_pstrcat(out->pool, key, "=", value, NULL);
 }
 
-/* One pair a value; one that could be misread is left out. */
+/* A value that could be misread is left out. */
+static void push_value(apr_array_header_t *out, const char *key, mtls_span_t value)
+{
+    const char *text = apr_pstrmemdup(out->pool, value.data, value.len);
+
+    if (is_plain(value))
+        push_pair(out, key, needs_quotes(value) ? quoted(out->pool, text) : text);
+}
+
 static void push_values(apr_array_header_t *out, const char *key, const mtls_values_t *values)
 {
     int i;
 
-    for (i = 0; values && i < values->n; i++) {
-        const char *text = apr_pstrmemdup(out->pool, values->v[i].data, values->v[i].len);
-        if (is_plain(values->v[i]))
-            push_pair(out, key, needs_quotes(values->v[i]) ? quoted(out->pool, text) : text);
+    for (i = 0; values && i < values->n; i++)
+        push_value(out, key, values->v[i]);
+}
+
+/* A mesh takes a SPIFFE ID that stands here for the caller's. */
+static void push_uris(apr_array_header_t *out, const mtls_identity_t *identity)
+{
+    const mtls_values_t *uris = &identity->evidence->facts->san[MTLS_SAN_URI];
+    int i;
+
+    for (i = 0; i < uris->n; i++) {
+        if (mtls_vouched_uri(identity, uris->v[i]))
+            push_value(out, "URI", uris->v[i]);
     }
 }
 
@@ -105,24 +123,33 @@ static int is_hex(char c)
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F') || (c >= 'a' && c <= 'f');
 }
 
-/* The name with every escaped byte as two hex digits (RFC 4514 2.4 allows that for all of them): no
- * quote and no pair of backslashes is left, which a reader could take for the end of the value. */
-static const char *subject(apr_pool_t *p, const mtls_name_t *name)
+static char *put_hex(char *at, char c)
 {
     static const char digits[] = "0123456789ABCDEF";
-    const char *in = name->rfc2253;
-    char *out = apr_palloc(p, 2 * strlen(in) + 1), *at = out;
 
-    while (*in) {
-        *at++ = *in;
-        if (*in++ != '\\')
-            continue;
-        if (is_hex(in[0])) {
-            *at++ = *in++;
-            *at++ = *in++;
+    *at++ = '\\';
+    *at++ = digits[(unsigned char)c >> 4];
+    *at++ = digits[(unsigned char)c & 15];
+    return at;
+}
+
+/* The name with every special byte of a value as two hex digits (RFC 4514 2.4 allows that for all
+ * of them): no quote and no pair of backslashes is left, which a reader could take for the end of
+ * the value, and no "=" but that of a type, for one that looks for "CN=". */
+static const char *subject(apr_pool_t *p, const mtls_name_t *name)
+{
+    const char *in = name->rfc2253;
+    char *out = apr_palloc(p, 3 * strlen(in) + 1), *at = out;
+    int in_value = 0;
+
+    for (; *in; in++) {
+        if (*in == '\\' && in[1] && !is_hex(in[1])) {
+            at = put_hex(at, *++in);
+        } else if (*in == '=' && in_value) {
+            at = put_hex(at, '=');
         } else {
-            *at++ = digits[(unsigned char)*in >> 4];
-            *at++ = digits[(unsigned char)*in++ & 15];
+            in_value = *in == '=' || (in_value && *in != ',' && *in != '+');
+            *at++ = *in;
         }
     }
     *at = '\0';
@@ -161,7 +188,7 @@ const char *mtls_xfcc_element(apr_pool_t *p, unsigned int pairs, const mtls_iden
     if ((pairs & MTLS_XFCC_SUBJECT) && *facts->subject.rfc2253)
         push_pair(out, "Subject", subject(p, &facts->subject));
     if (pairs & MTLS_XFCC_URI)
-        push_values(out, "URI", &facts->san[MTLS_SAN_URI]);
+        push_uris(out, identity);
     if (pairs & MTLS_XFCC_DNS)
         push_values(out, "DNS", &facts->san[MTLS_SAN_DNS]);
     return apr_array_pstrcat(p, out, ';');

@@ -46,6 +46,16 @@ static void escape_lone_hashes(const char *text, char *out)
     *out = '\0';
 }
 
+/* A blank at the end is escaped, but HTTP takes it away all the same (RFC 9110 5.5). `text` has
+ * room for one byte more. */
+static void escape_last_blank(char *text)
+{
+    size_t len = strlen(text);
+
+    if (len >= 2 && text[len - 1] == ' ')
+        memcpy(text + len - 1, "20", 3);
+}
+
 static const char *print(apr_pool_t *p, const X509_NAME *name, unsigned long flags)
 {
     BIO *bio = BIO_new(BIO_s_mem());
@@ -56,8 +66,9 @@ static const char *print(apr_pool_t *p, const X509_NAME *name, unsigned long fla
     if (bio && X509_NAME_print_ex(bio, name, 0, flags) >= 0) {
         len = BIO_get_mem_data(bio, &data);
         text = apr_pstrmemdup(p, data ? data : "", len > 0 ? (apr_size_t)len : 0);
-        out = apr_palloc(p, 2 * strlen(text) + 1);
+        out = apr_palloc(p, 2 * strlen(text) + 2);
         escape_lone_hashes(text, out);
+        escape_last_blank(out);
     }
     BIO_free(bio);
     return out;
