@@ -8,6 +8,7 @@
 
 #include "httpd/conftree.h"
 #include "httpd/merged.h"
+#include "httpd/signing.h"
 #include "httpd/site.h"
 
 APLOG_USE_MODULE(mtls_policy);
@@ -277,14 +278,34 @@ static int check_section_on(apr_pool_t *p, server_rec *s, server_rec *main_serve
     return check_uses(p, s, section->reports);
 }
 
+static int check_signer(apr_pool_t *p, server_rec *s, const mtls_section_t *section)
+{
+    int i;
+
+    for (i = 0; section->formats && i < section->formats->nelts; i++) {
+        if (APR_ARRAY_IDX(section->formats, i, mtls_format_t).kind != MTLS_FORMAT_JWT ||
+            mtls_signing_first(s))
+            continue;
+        return mtls_checks_fail(
+            s, section->where,
+            apr_psprintf(p,
+                         "MTLSExport jwt needs a key to sign with: there is no "
+                         "MTLSSigningKey on %s, where this section applies",
+                         s->is_virtual ? s->server_hostname : "the main server"));
+    }
+    return OK;
+}
+
 static int check_section(apr_pool_t *p, server_rec *main_server, const mtls_section_t *section)
 {
     server_rec *s;
     int rc;
 
     for (s = main_server; s; s = s->next) {
-        if (mtls_checks_applies(section, s, main_server) &&
-            (rc = check_section_on(p, s, main_server, section)) != OK)
+        if (!mtls_checks_applies(section, s, main_server))
+            continue;
+        if ((rc = check_section_on(p, s, main_server, section)) != OK ||
+            (rc = check_signer(p, s, section)) != OK)
             return rc;
     }
     return OK;

@@ -5,6 +5,7 @@
 
 #include <http_core.h>
 #include <http_protocol.h>
+#include <http_request.h>
 #include <apr_file_info.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
@@ -80,7 +81,7 @@ static int publish_keys(request_rec *r)
     /* Asked for every request. */
     if (!r->handler || *r->handler != *HANDLER || strcmp(r->handler, HANDLER) != 0)
         return DECLINED;
-    r->allowed = AP_METHOD_BIT << M_GET; /* and HEAD, which is the same to httpd */
+    ap_allow_standard_methods(r, REPLACE_ALLOW, M_GET, -1); /* and HEAD, the same to httpd */
     if (r->method_number != M_GET)
         return HTTP_METHOD_NOT_ALLOWED;
     if ((rc = ap_discard_request_body(r)) != OK)

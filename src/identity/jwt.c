@@ -155,12 +155,40 @@ static mtls_span_t only_value(apr_pool_t *p, const mtls_field_t *field,
     return value ? mtls_span_of(value) : mtls_span(NULL, 0);
 }
 
+static mtls_span_t vouched_spiffe_id(apr_pool_t *p, const mtls_identity_t *identity)
+{
+    mtls_field_t field;
+
+    if (mtls_field_parse(p, "spiffe", &field) != NULL)
+        return mtls_span(NULL, 0);
+    return only_value(p, &field, identity);
+}
+
+/* A SPIFFE ID that the trust store may not vouch for is one for whoever reads URIs: it is nobody's.
+ */
+static int is_foreign_id(mtls_span_t uri, mtls_span_t vouched)
+{
+    static const char scheme[] = "spiffe:";
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(scheme) - 1; i++) {
+        if (i >= uri.len || mtls_ascii_lower(uri.data[i]) != scheme[i])
+            return 0;
+    }
+    return !vouched.data || !mtls_span_equal(uri, vouched);
+}
+
 mtls_span_t mtls_jwt_subject(apr_pool_t *p, const mtls_jwt_spec_t *spec,
                              const mtls_identity_t *identity)
 {
     mtls_span_t value = only_value(p, &spec->sub, identity);
     json_t *text = value.len > 0 ? text_of(value) : NULL;
 
+    if (text && spec->sub.attribute.source == MTLS_SOURCE_SAN_URI &&
+        is_foreign_id(value, vouched_spiffe_id(p, identity))) {
+        json_decref(text);
+        text = NULL;
+    }
     if (!text)
         return mtls_span(NULL, 0);
     json_decref(text);
@@ -203,14 +231,17 @@ static const struct {
 };
 
 /* An entry of an array is the whole value, or is not there. */
-static json_t *san_values(apr_pool_t *p, const mtls_evidence_t *evidence, apr_size_t row)
+static json_t *san_values(apr_pool_t *p, const mtls_identity_t *identity, apr_size_t row)
 {
     mtls_attribute_t attribute = {.source = sans[row].source, .kind = sans[row].kind};
+    mtls_span_t vouched = vouched_spiffe_id(p, identity);
     json_t *values = json_array(), *text;
     int i;
 
-    for (i = 0; i < evidence->facts->san[sans[row].type].n; i++) {
-        mtls_span_t value = mtls_attribute_text(p, &attribute, evidence, i, 0);
+    for (i = 0; i < identity->evidence->facts->san[sans[row].type].n; i++) {
+        mtls_span_t value = mtls_attribute_text(p, &attribute, identity->evidence, i, 0);
+        if (sans[row].type == MTLS_SAN_URI && is_foreign_id(value, vouched))
+            continue;
         if (value.len > 0 && (text = text_of(value)) != NULL)
             json_array_append_new(values, text);
     }
@@ -226,23 +257,14 @@ static void set_if_any(json_t *object, const char *name, json_t *value)
         json_decref(value);
 }
 
-static json_t *alternative_names(apr_pool_t *p, const mtls_evidence_t *evidence)
+static json_t *alternative_names(apr_pool_t *p, const mtls_identity_t *identity)
 {
     json_t *names = json_object();
     apr_size_t i;
 
     for (i = 0; i < sizeof(sans) / sizeof(sans[0]); i++)
-        set_if_any(names, sans[i].name, san_values(p, evidence, i));
+        set_if_any(names, sans[i].name, san_values(p, identity, i));
     return names;
-}
-
-static json_t *spiffe_id(apr_pool_t *p, const mtls_identity_t *identity)
-{
-    mtls_field_t field;
-
-    if (mtls_field_parse(p, "spiffe", &field) != NULL)
-        return NULL;
-    return text_of(only_value(p, &field, identity));
 }
 
 static json_t *string_if(const char *text)
@@ -254,8 +276,8 @@ static void set_identity(apr_pool_t *p, json_t *claims, const mtls_identity_t *i
 {
     const mtls_evidence_t *evidence = identity->evidence;
 
-    set_if_any(claims, "san", alternative_names(p, evidence));
-    set_if_any(claims, "spiffe_id", spiffe_id(p, identity));
+    set_if_any(claims, "san", alternative_names(p, identity));
+    set_if_any(claims, "spiffe_id", text_of(vouched_spiffe_id(p, identity)));
     set_if_any(claims, "policy", string_if(identity->policies));
     set_if_any(claims, "trust_store",
                string_if(evidence->chain ? evidence->chain->trust_store : NULL));

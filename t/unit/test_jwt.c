@@ -319,6 +319,41 @@ static void no_text_case(void **state)
     assert_null(claims_of("aud=a sub=san.email", &identity));
 }
 
+/* What no trust store may vouch for is not passed on as a URI either. */
+static const struct foreign_row {
+    const char *name;
+    const char *uri;
+    int passes;
+} foreign[] = {
+    {"an ID of a domain the store does not list", "spiffe://other.example/ns/prod/sa/orders", 0},
+    {"the scheme in capitals", "SPIFFE://lab.carcano.corp/ns/prod/sa/orders", 0},
+    {"no ID at all", "spiffe:", 0},
+    {"a path that is none", "spiffe://lab.carcano.corp/a/../b", 0},
+    {"another scheme", "https://lab.carcano.corp/ns/prod/sa/orders", 1},
+    {"a scheme that begins like it", "spiffer://lab.carcano.corp/x", 1},
+    {"the store's own", "spiffe://lab.carcano.corp/ns/prod/sa/stock", 1},
+};
+
+static void foreign_case(void **state)
+{
+    const struct foreign_row *row = *state;
+    mtls_identity_t identity;
+    json_t *claims;
+    peer_t peer;
+
+    peer_init(&peer, pool);
+    peer.san[MTLS_SAN_URI][0] = peer.folded[MTLS_SAN_URI][0] = mtls_span_of(row->uri);
+    identity = identity_of(&peer);
+    claims = claims_of("aud=a sub=san.uri", &identity);
+    assert_int_equal(claims != NULL, row->passes);
+    json_decref(claims);
+    claims = usual("aud=a", &peer);
+    assert_int_equal(json_object_get(json_object_get(claims, "san"), "uri") != NULL, row->passes);
+    assert_int_equal(json_object_get(claims, "spiffe_id") != NULL,
+                     row->passes && strncmp(row->uri, "spiffe:", 7) == 0);
+    json_decref(claims);
+}
+
 /* ---- the subject ---- */
 
 static const struct subject_row {
@@ -386,6 +421,7 @@ int main(void)
     SUITE_CASE(the_status_is_told_where_somebody_asked);
     SUITE_CASE(values_come_back_as_they_are);
     SUITE_TABLE(no_text_case, no_texts);
+    SUITE_TABLE(foreign_case, foreign);
     SUITE_TABLE(subject_case, subjects);
     SUITE_CASE(nobody_has_no_token);
     return suite_run("jwt", 55);
