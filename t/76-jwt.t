@@ -372,7 +372,7 @@ sub jti {
 }
 
 # --- streams of one connection --------------------------------------------------------------------
-{
+if (mpm() ne 'prefork') {
     my $port   = $server->port('main');
     my $output = "$dir/streams";
     mkdir $output;
