@@ -39,28 +39,30 @@ static void describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *ju
     mtls_export_variables(r, rq, rq);
 }
 
-void mtls_access_describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged,
-                          apr_time_t until)
+static void grant(mtls_request_t *rq, const mtls_judged_t *judged, const mtls_exports_t *exports)
+{
+    rq->granted = judged;
+    rq->exports = exports;
+    rq->granted_names = judged->decision.names;
+}
+
+void mtls_access_describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged)
 {
     mtls_reason_t reason = judged->decision.reason;
 
-    if (reason == MTLS_OK && !mtls_access_grant(r, rq, judged, until))
+    if (reason == MTLS_OK && !mtls_access_grant(r, rq, judged))
         reason = MTLS_USER_AMBIGUOUS;
     describe(r, rq, judged, reason == MTLS_OK ? mtls_verdict_allow : mtls_verdict_deny, reason);
 }
 
-int mtls_access_grant(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged,
-                      apr_time_t until)
+int mtls_access_grant(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged)
 {
     const mtls_exports_t *exports =
         judged == rq->here ? judged->exports : mtls_verdict_exports(r, rq->merged, judged);
 
     if (exports && exports->ambiguous)
         return 0;
-    rq->granted = judged;
-    rq->granted_until = until;
-    rq->exports = exports;
-    rq->granted_names = judged->decision.names;
+    grant(rq, judged, exports);
     return 1;
 }
 
@@ -114,20 +116,13 @@ int mtls_access_refuse(request_rec *r, mtls_request_t *rq, mtls_reason_t reason)
 
 /* ---- judging ---- */
 
-static mtls_reason_t reason_here(const mtls_request_t *rq)
+mtls_reason_t mtls_access_reason(const mtls_request_t *rq)
 {
     const mtls_judged_t *here = rq->here;
 
     if (!rq->merged || !rq->merged->under_policy || !here)
         return MTLS_INTERNAL_ERROR; /* nothing was proved here */
-    if (here->decision.reason == MTLS_OK && (!here->exports || here->exports->ambiguous))
-        return here->exports ? MTLS_USER_AMBIGUOUS : MTLS_INTERNAL_ERROR;
     return here->decision.reason;
-}
-
-mtls_reason_t mtls_access_reason(const mtls_request_t *rq)
-{
-    return reason_here(rq);
 }
 
 mtls_request_t *mtls_access_judge(request_rec *r)
@@ -145,7 +140,7 @@ mtls_request_t *mtls_access_judge(request_rec *r)
     rq->here = NULL;
     rq->merged = mtls_merged_of(r, dir);
     if (rq->merged && rq->merged->mode != MTLS_MODE_OFF) {
-        rq->here = mtls_verdict_judge(r, rq->merged, &rq->here_until);
+        rq->here = mtls_verdict_judge(r, rq->merged);
         if (rq->here->report)
             mtls_log_report(r, rq->here);
     }
@@ -163,7 +158,7 @@ static int check_deferred(request_rec *r, mtls_request_t *rq)
     if (!peer || !mtls_peer_defers(peer, r))
         return DECLINED;
     if (!under_policy || !rq->merged->only_vhost)
-        judged = mtls_verdict_judge(r, mtls_merged_chain_alone(), NULL);
+        judged = mtls_verdict_judge(r, mtls_merged_chain_alone());
     rq->deferred_error = judged->evidence.chain_error;
     mtls_peer_tell_mod_ssl(peer, r, judged->evidence.chain_error, judged->evidence.valid_until);
     if (under_policy || judged->decision.reason == MTLS_OK ||
@@ -182,7 +177,7 @@ static void tell_before_walk(request_rec *r)
 
     if (!peer || r->request_time < peer->told_until || !mtls_peer_defers(peer, r))
         return;
-    judged = mtls_verdict_judge(r, mtls_merged_chain_alone(), NULL);
+    judged = mtls_verdict_judge(r, mtls_merged_chain_alone());
     mtls_peer_tell_mod_ssl(peer, r, judged->evidence.chain_error, judged->evidence.valid_until);
 }
 
@@ -264,11 +259,14 @@ static int enforce(request_rec *r, int last_chance)
     if (!rq->merged || !rq->merged->under_policy) {
         if (!rq->verdict && rq->here && rq->here->report)
             describe(r, rq, rq->here, NULL, MTLS_INTERNAL_ERROR);
-    } else if ((reason = reason_here(rq)) != MTLS_OK) {
-        return apply_mode(r, rq, reason, last_chance);
+    } else if ((reason = mtls_access_reason(rq)) != MTLS_OK) {
+        status = apply_mode(r, rq, reason, last_chance);
+        if (!last_chance && r->user)
+            mtls_conceal_user(r);
+        return status;
     } else {
         if (!rq->granted)
-            mtls_access_grant(r, rq, rq->here, rq->here_until);
+            grant(rq, rq->here, rq->here->exports); /* not ambiguous: that is a reason */
         describe(r, rq, rq->here, mtls_verdict_allow, MTLS_OK);
     }
     rq->settled = dir;
@@ -316,13 +314,8 @@ int mtls_access_translate_name(request_rec *r)
 
 int mtls_access_checker(request_rec *r)
 {
-    int status;
-
     mtls_export_strip_trailers(r);
-    status = enforce(r, 0);
-    if (r->user)
-        mtls_conceal_user(r);
-    return status;
+    return enforce(r, 0);
 }
 
 /* httpd skips authorization for a request that comes from one with the same configuration: what
@@ -337,7 +330,7 @@ static void inherit_grant(request_rec *r, mtls_request_t *rq)
     before = mtls_request_peek(from);
     if (!before || !before->granted || from->per_dir_config != r->per_dir_config)
         return;
-    mtls_access_describe(r, rq, before->granted, before->granted_until);
+    mtls_access_describe(r, rq, before->granted);
 }
 
 /* `Satisfy Any` ignores a refusal of the access checker, and httpd skips it for sub-requests and

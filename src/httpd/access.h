@@ -21,10 +21,9 @@ int mtls_access_log_transaction(request_rec *r);
  * authorization providers, which may run first. */
 mtls_request_t *mtls_access_judge(request_rec *r);
 
-/* Let a judgement's identity be the request's, until when that holds. 0: it names nobody, or
+/* Let a judgement's identity be the request's. 0: it names nobody, or
  * several, where the location asks for one name. */
-int mtls_access_grant(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged,
-                      apr_time_t until);
+int mtls_access_grant(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged);
 
 /* What this location's policies said, and MTLSUser with them; MTLS_OK only under a policy. */
 mtls_reason_t mtls_access_reason(const mtls_request_t *rq);
@@ -33,8 +32,7 @@ mtls_reason_t mtls_access_reason(const mtls_request_t *rq);
 void mtls_access_consulted(request_rec *r);
 
 /* Let a location without policies of its own have the verdict of a required one. */
-void mtls_access_describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged,
-                          apr_time_t until);
+void mtls_access_describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *judged);
 
 /* Refuse a request that was granted: its variables, its one log line, its connection where that
  * must not go on. Returns the status to answer with. */

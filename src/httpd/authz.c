@@ -25,7 +25,7 @@ static authz_status check_mtls(request_rec *r, const char *line, const void *par
     mtls_access_consulted(r);
     if (mtls_access_reason(rq) != MTLS_OK)
         return AUTHZ_DENIED;
-    mtls_access_grant(r, rq, rq->here, rq->here_until);
+    mtls_access_grant(r, rq, rq->here);
     return AUTHZ_GRANTED;
 }
 
@@ -59,7 +59,6 @@ static authz_status check_policy(request_rec *r, const char *line, const void *p
     const apr_array_header_t *names = parsed;
     mtls_request_t *rq = mtls_access_judge(r);
     const mtls_judged_t *judged;
-    apr_time_t until;
     int i;
 
     (void)line;
@@ -68,10 +67,10 @@ static authz_status check_policy(request_rec *r, const char *line, const void *p
         const mtls_require_t *require = APR_ARRAY_IDX(names, i, const mtls_require_t *);
         if (!require->merged) /* unresolved: the check of the configuration did not run */
             continue;
-        judged = mtls_verdict_judge(r, require->merged, &until);
+        judged = mtls_verdict_judge(r, require->merged);
         if (!rq->merged || !rq->merged->under_policy)
-            mtls_access_describe(r, rq, judged, until);
-        if (judged->decision.reason == MTLS_OK && mtls_access_grant(r, rq, judged, until))
+            mtls_access_describe(r, rq, judged);
+        if (judged->decision.reason == MTLS_OK && mtls_access_grant(r, rq, judged))
             return AUTHZ_GRANTED;
     }
     return AUTHZ_DENIED;
@@ -131,7 +130,7 @@ int mtls_authz_check_user_id(request_rec *r)
         return DECLINED;
     rq = mtls_access_judge(r);
     if (!rq->granted && mtls_access_reason(rq) == MTLS_OK)
-        mtls_access_grant(r, rq, rq->here, rq->here_until);
+        mtls_access_grant(r, rq, rq->here);
     if (!rq->granted) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
                       "mtls_policy: AuthType MTLS: no policy "

@@ -94,11 +94,12 @@ int mtls_conceal_ssl_var(const request_rec *r, const mtls_request_t *rq, const c
 {
     if (!mtls_peer_is_told_by(name))
         return 0;
-    if (rq->concealed || (mtls_request_proxied(r) && is_nobodys(r, rq)))
+    /* Only once the request has passed: until then the administrator's own rules may ask. */
+    if (rq->concealed)
         return 1;
     /* Where certificates do not matter nobody has verified this one either. */
-    return mtls_request_proxied(r) && rq->merged && rq->merged->mode == MTLS_MODE_OFF &&
-           begins(name, CLIENT_CERT);
+    return rq->passed && mtls_request_proxied(r) && rq->merged &&
+           rq->merged->mode == MTLS_MODE_OFF && begins(name, CLIENT_CERT);
 }
 
 /* ---- before mod_headers, which may pass on what mod_ssl has told ---- */

@@ -222,7 +222,7 @@ static int set_tokens(request_rec *r, mtls_request_t *rq)
         if (!spec || mtls_merged_writes(rq->merged, spec->header))
             continue;
         reason = MTLS_INTERNAL_ERROR;
-        token = mtls_token_of(r, spec, &identity, rq->granted_until, &reason);
+        token = mtls_token_of(r, spec, &identity, mtls_verdict_until(rq->granted), &reason);
         if (!token)
             return mtls_access_refuse(r, rq, reason);
         if (strlen(token) > (apr_size_t)rq->merged->header_limit)

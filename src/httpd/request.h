@@ -12,13 +12,11 @@ typedef struct mtls_request_t {
     const mtls_dir_t *dir;        /* the configuration `here` was judged by; NULL: not yet */
     const mtls_merged_t *merged;  /* NULL: no section of ours applies */
     const mtls_judged_t *here;    /* under this location's policies; NULL: there are none, or off */
-    apr_time_t here_until;        /* until when that holds */
     const mtls_dir_t *settled;    /* the configuration under which it was allowed to go on */
     const char *verdict;          /* MTLS_VERDICT; NULL: no verdict */
     mtls_reason_t reason;         /* MTLS_REASON */
     const mtls_judged_t *told;    /* what verdict and reason are of */
     const mtls_judged_t *granted; /* whose identity is exported and seen; NULL: nobody's */
-    apr_time_t granted_until;     /* until when that holds */
     const char *granted_names;    /* the policies that granted it */
     const mtls_exports_t *exports; /* of that identity, as this location exports it; NULL */
     /* The configuration under which Require mtls or mtls-policy was evaluated, for this request and

@@ -15,7 +15,7 @@ typedef struct mtls_slot_t {
     const mtls_trust_handle_t *vhost; /* the server it was judged on */
     apr_uint32_t generation;          /* of what is read from files (reload.h) */
     apr_time_t from, valid_until;     /* of everything here */
-    const mtls_judged_t *judged;      /* its decision counts where none depends on the request */
+    mtls_judged_t *judged;            /* its decision counts where none depends on the request */
     mtls_verdict_t *verdicts;         /* one for each policy */
     mtls_evidence_t *evidences;       /* by which it was judged */
 } mtls_slot_t;
@@ -231,6 +231,13 @@ static int has_exports(const mtls_judged_t *judged)
     return judged->exports && !judged->exports->incomplete;
 }
 
+/* Whom MTLSUser or a token's `sub` cannot name is not let in. */
+static void name_or_refuse(const mtls_exports_t *exports, mtls_decision_t *decision)
+{
+    if (decision->reason == MTLS_OK && exports && exports->ambiguous)
+        decision->reason = MTLS_USER_AMBIGUOUS;
+}
+
 /* What goes with a judgement that is new. */
 static void complete(apr_pool_t *p, mtls_peer_t *peer, const mtls_merged_t *merged,
                      const mtls_judged_t *before, mtls_judged_t *judged)
@@ -242,6 +249,7 @@ static void complete(apr_pool_t *p, mtls_peer_t *peer, const mtls_merged_t *merg
                 ? before->exports
                 : mtls_exports_make(p, peer, merged, &judged->evidence, judged->now);
     }
+    name_or_refuse(judged->exports, &judged->decision);
     if (merged->decided_per_request || !peer)
         return;
     if (p == peer->p)
@@ -256,7 +264,7 @@ static void complete(apr_pool_t *p, mtls_peer_t *peer, const mtls_merged_t *merg
 static void evaluate(apr_pool_t *p, mtls_ocsp_round_t *round, const mtls_merged_t *merged,
                      mtls_judged_t *judged, mtls_slot_t *slot)
 {
-    const mtls_judged_t *before = slot->judged;
+    mtls_judged_t *before = slot->judged;
     request_rec *r = round->r;
     mtls_judged_t *kept;
 
@@ -269,10 +277,15 @@ static void evaluate(apr_pool_t *p, mtls_ocsp_round_t *round, const mtls_merged_
         decide(r->pool, merged, static_results(r->pool, merged, slot->verdicts), &judged->decision);
     }
     judged->evidence = slot->evidences[judged->decision.which];
+    judged->until = slot->valid_until;
+    if (before && same_evidence(&before->evidence, &judged->evidence))
+        name_or_refuse(before->exports, &judged->decision);
     if (before && same_evidence(&before->evidence, &judged->evidence) &&
         same_decision(&before->decision, &judged->decision) &&
-        (has_exports(before) || !before->exports))
+        (has_exports(before) || !before->exports)) {
+        __atomic_store_n(&before->until, judged->until, __ATOMIC_RELAXED);
         return;
+    }
     kept = apr_pmemdup(p, judged, sizeof(*judged));
     if (round->peer && p == round->peer->p) /* a status can come and go all day */
         round->peer->kept_exports += sizeof(*kept) + sizeof(mtls_exports_t);
@@ -381,9 +394,8 @@ static void take_deciding_evidence(request_rec *r, const mtls_merged_t *merged,
 /* What a request alone can say - expressions, alternatives, reports - over what its connection
  * remembers. Outside the lock: an expression may take long. */
 static const mtls_judged_t *finish(request_rec *r, const mtls_merged_t *merged,
-                                   const mtls_slot_t *slot, const mtls_judged_t *remembered)
+                                   const mtls_slot_t *slot, mtls_judged_t *judged)
 {
-    mtls_judged_t *judged = apr_pmemdup(r->pool, remembered, sizeof(*remembered));
     mtls_result_t *results =
         apr_pcalloc(r->pool, sizeof(*results) * (apr_size_t)(merged->total + 1));
     int i;
@@ -398,6 +410,7 @@ static const mtls_judged_t *finish(request_rec *r, const mtls_merged_t *merged,
     decide(r->pool, merged, results, &judged->decision);
     report(r->pool, merged, results, judged);
     take_deciding_evidence(r, merged, &slot->evidences[judged->decision.which], judged);
+    name_or_refuse(judged->exports, &judged->decision);
     if (judged->decision.reason == MTLS_OK)
         judged->variables = allowed_variables(r->pool, judged);
     return judged;
@@ -415,20 +428,20 @@ static const mtls_judged_t *judge_nobody(request_rec *r, const mtls_merged_t *me
 
 /* What the connection knows, or finds out now, copied into `copy` where a request has its say
  * (NULL: it has none). */
-static const mtls_judged_t *judge_once(mtls_ocsp_round_t *round, const mtls_merged_t *merged,
-                                       mtls_slot_t *copy, apr_time_t *until)
+static mtls_judged_t *judge_once(mtls_ocsp_round_t *round, const mtls_merged_t *merged,
+                                 mtls_slot_t *copy)
 {
     apr_size_t n = (apr_size_t)merged->total;
-    const mtls_judged_t *judged;
     const mtls_slot_t *slot;
+    mtls_judged_t *judged;
 
     mtls_peer_enter(round->peer, round->r);
     slot = look_up(round, merged);
     judged = slot->judged;
-    *until = slot->valid_until;
     if (copy) {
         memcpy(copy->verdicts, slot->verdicts, sizeof(*copy->verdicts) * n);
         memcpy(copy->evidences, slot->evidences, sizeof(*copy->evidences) * n);
+        judged = apr_pmemdup(round->r->pool, judged, sizeof(*judged));
     }
     mtls_peer_leave(round->peer, round->r);
     return judged;
@@ -436,35 +449,30 @@ static const mtls_judged_t *judge_once(mtls_ocsp_round_t *round, const mtls_merg
 
 /* A status that nobody has yet may be worth waiting for, and then all is judged once more. */
 static const mtls_judged_t *judge_anew(mtls_peer_t *peer, request_rec *r,
-                                       const mtls_merged_t *merged, apr_time_t *until)
+                                       const mtls_merged_t *merged)
 {
     mtls_slot_t *copy = merged->decided_per_request ? make_slot(r->pool, merged) : NULL;
     mtls_ocsp_round_t round = {.r = r, .peer = peer};
-    const mtls_judged_t *judged = judge_once(&round, merged, copy, until);
+    mtls_judged_t *judged = judge_once(&round, merged, copy);
 
     if (mtls_ocsp_wait(&round))
-        judged = judge_once(&round, merged, copy, until);
+        judged = judge_once(&round, merged, copy);
     return copy ? finish(r, merged, copy, judged) : judged;
 }
 
-const mtls_judged_t *mtls_verdict_judge(request_rec *r, const mtls_merged_t *merged,
-                                        apr_time_t *until)
+const mtls_judged_t *mtls_verdict_judge(request_rec *r, const mtls_merged_t *merged)
 {
     mtls_peer_t *peer = mtls_peer_of(r);
     const mtls_judged_t *judged;
     const mtls_slot_t *slot;
-    apr_time_t unasked;
 
-    until = until ? until : &unasked;
-    *until = 0;
     if (!peer)
         return judge_nobody(r, merged);
     if (merged->decided_per_request)
-        return judge_anew(peer, r, merged, until);
+        return judge_anew(peer, r, merged);
     mtls_peer_enter(peer, r);
     slot = remembered(peer, r, merged);
     judged = slot ? slot->judged : NULL;
-    *until = slot ? slot->valid_until : 0;
     mtls_peer_leave(peer, r);
-    return judged ? judged : judge_anew(peer, r, merged, until);
+    return judged ? judged : judge_anew(peer, r, merged);
 }

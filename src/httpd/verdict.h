@@ -22,8 +22,9 @@ extern const char mtls_verdict_allow[];
 extern const char mtls_verdict_deny[];
 extern const char mtls_verdict_report[];
 
-/* A request as it was judged under one merged policy. Never changed once made: a connection hands
- * the same one to all its requests until something has to be judged anew. */
+/* A request as it was judged under one merged policy. Never changed once made, but for `until`,
+ * which moves on as long as the same comes out (mtls_verdict_until): a connection hands the same
+ * one to all its requests until something has to be judged anew. */
 typedef struct mtls_judged_t {
     mtls_decision_t decision;
     mtls_evidence_t evidence;
@@ -32,12 +33,18 @@ typedef struct mtls_judged_t {
     const mtls_exports_t *exports;       /* NULL: nobody was verified */
     const apr_array_header_t *variables; /* of a request that is allowed (mtls_verdict_variables) */
     apr_time_t now;
+    apr_time_t until;
 } mtls_judged_t;
 
+/* Until when a judgement holds at most. Any thread. */
+static inline apr_time_t mtls_verdict_until(const mtls_judged_t *judged)
+{
+    return __atomic_load_n(&judged->until, __ATOMIC_RELAXED);
+}
+
 /* Judge the request. Never NULL: what cannot be found out is a refusal. Lives as long as the
- * request. `until` gets the moment until which it holds at most; NULL: nobody asks. */
-const mtls_judged_t *mtls_verdict_judge(request_rec *r, const mtls_merged_t *merged,
-                                        apr_time_t *until);
+ * request. */
+const mtls_judged_t *mtls_verdict_judge(request_rec *r, const mtls_merged_t *merged);
 
 /* MTLS_VERDICT and those beside it, then the identity's where `env` says so (mtls_variable_t); a
  * NULL verdict has a report at most. In `p`. */
