@@ -115,8 +115,7 @@ sub website_rows {
             headers => ['X-Device-Kind: cameras', 'X_Device_Serial: 1']],
         ['another spelling ends at the website', '/Cameras/', undef, '200 -',
             server => 'website'],
-        ['a roundabout path does not', '/x/../cameras/', undef, '403 no_certificate',
-            path_as_is => 1],
+        ['a roundabout path ends nowhere', '/x/../cameras/', undef, '400 -', path_as_is => 1],
     );
 }
 
