@@ -27,7 +27,8 @@ my $closer = MTLSTest::Backend->start(
 )->port;
 
 my $echo   = 'http://127.0.0.1:' . $backends->echo->port;
-my $passes = join '', map { qq{ProxyPass "/$_/" "} . $backends->url($_) . qq{"\n} } $backends->schemes;
+my $passes = join '',
+    map { qq{ProxyPass "/$_/" "} . $backends->url($_) . qq{"\n} } $backends->schemes;
 my @balanced = qw(http https h2c fcgi scgi uwsgi ajp);
 
 # The second member is asked only when the first cannot be.
@@ -43,17 +44,15 @@ ProxyPass "/$name/" "balancer://$name$path"
 CONF
 }
 my $balancers = join '',
-    map({
-        (
+    map({ (
             balancer("dead-$_", $_, "$_://127.0.0.1:$dead"),
             balancer("lost-$_", $_, "$_://127.0.0.1:$dead")
-        )
-    } @balanced),
+    ) } @balanced),
     balancer('closes-ajp',  'ajp',  "ajp://127.0.0.1:$closer"),
     balancer('closes-http', 'http', "http://127.0.0.1:$closer");
-my $modules = join "\n", map {
-    "LoadModule ${_}_module \"" . MTLSTest::Layout::apxs('LIBEXECDIR') . "/mod_$_.so\""
-} qw(slotmem_shm proxy_balancer lbmethod_byrequests proxy_connect);
+my $modules = join "\n",
+    map { "LoadModule ${_}_module \"" . MTLSTest::Layout::apxs('LIBEXECDIR') . "/mod_$_.so\"" }
+    qw(slotmem_shm proxy_balancer lbmethod_byrequests proxy_connect);
 
 my @pages = qw(http fcgi ajp);
 my $pages = join '', map {
@@ -64,15 +63,15 @@ my $pages = join '', map {
         map {
             (
                 qq{<LocationMatch "^/(?:gone|http)/enforce/sorry-$scheme-$_">\n},
-                "    ErrorDocument 503 /$scheme/$_/status/503\n    ErrorDocument 500 /$scheme/$_/status/503\n",
+"    ErrorDocument 503 /$scheme/$_/status/503\n    ErrorDocument 500 /$scheme/$_/status/503\n",
                 "</LocationMatch>\n"
             )
         } qw(enforce serial other free)
     );
 } @pages;
-my $rewrites = join "\n    ", map {
-    qq{RewriteRule "/section/$_\$" "} . $backends->url($_) . qq{section" [P]}
-} qw(http h2c fcgi scgi uwsgi ajp);
+my $rewrites = join "\n    ",
+    map { qq{RewriteRule "/section/$_\$" "} . $backends->url($_) . qq{section" [P]} }
+    qw(http h2c fcgi scgi uwsgi ajp);
 
 my $server = private(name => 'detours', config => <<"CONF");
 $modules
@@ -184,7 +183,8 @@ my @forged = map { ("$_: forged", $_ =~ s/-/_/gr . ': forged') } qw(X-Client-Nam
 sub ask {
     my ($path, $cert, %o) = @_;
     return $server->tls(vhost => $o{vhost}, cert => $cert)
-        ->request($path, %o, headers => [@forged, 'Connection: X-Client-Name', @{ $o{headers} // [] }]);
+        ->request($path, %o,
+        headers => [@forged, 'Connection: X-Client-Name', @{ $o{headers} // [] }]);
 }
 
 sub seen { my ($r) = @_; return MTLSTest::Seen->new($r->body) }
@@ -205,7 +205,7 @@ sub headers_in {
 
 sub ours_of_before {
     my ($r) = @_;
-    return join ' ', grep {/\A(?:REDIRECT_)+(?:AJP_)?MTLS_/} sort keys %{ seen($r)->env };
+    return join ' ', grep { /\A(?:REDIRECT_)+(?:AJP_)?MTLS_/ } sort keys %{ seen($r)->env };
 }
 
 # --- a CGI's local redirect (P8, P9) --------------------------------------------------------------
@@ -217,13 +217,14 @@ for my $scheme ($backends->schemes) {
     denied(ask("/free/redirect.cgi?/$scheme/enforce"), 'no_certificate', "$test: refused there");
     $r = ask("/start/redirect.cgi?/$scheme/serial", 'partner');
     allowed($r, "$test, which exports something else");
-    is(headers_in($r), 'serial', "$test, which exports something else: that, and nothing of before");
-    is(ours_of_before($r), '', "$test: no variables of before");
+    is(headers_in($r), 'serial',
+        "$test, which exports something else: that, and nothing of before");
+    is(ours_of_before($r),            '',    "$test: no variables of before");
     is(seen($r)->env->{MTLS_SUBJECT}, undef, "$test, which exports no variables: there are none");
     $r = ask("/start/redirect.cgi?/$scheme/other", 'partner');
     outcome_is($r, '200 report subject_mismatch', "$test, which would refuse it");
     is(traces_of('partner', seen($r)), '', "$test, which would refuse it: no trace");
-    is(ours_of_before($r), '', "$test, which would refuse it: no variables of before");
+    is(ours_of_before($r),             '', "$test, which would refuse it: no variables of before");
 }
 
 # --- error pages ----------------------------------------------------------------------------------
@@ -233,17 +234,17 @@ for my $scheme (@pages) {
         my $r    = ask("/http/enforce/page-$scheme", $cert);
         is($r->status, 403, $test);
         like($r->body, qr{/free/}, "$test: from the backend");
-        is(headers_in($r), '', "$test: no header");
+        is(headers_in($r),             '', "$test: no header");
         is(traces_of($cert, seen($r)), '', "$test: no trace of the certificate") if $cert;
     }
     for my $case (['enforce', 'name'], ['serial', 'serial'], ['other', ''], ['free', '']) {
         my ($place, $expected) = @$case;
         my $test = "$scheme, page of a failure, $place";
         my $r    = ask("/gone/enforce/sorry-$scheme-$place", 'partner');
-        is($r->status, 503, $test);
-        is(headers_in($r), $expected, "$test: what the page's location exports");
-        is(ours_of_before($r), '', "$test: no variables of before");
-        is(traces_of('partner', seen($r)), '', "$test: no trace") if $place eq 'other';
+        is($r->status,                     503,       $test);
+        is(headers_in($r),                 $expected, "$test: what the page's location exports");
+        is(ours_of_before($r),             '',        "$test: no variables of before");
+        is(traces_of('partner', seen($r)), '',        "$test: no trace") if $place eq 'other';
         $r = ask("/http/enforce/sorry-$scheme-$place/status/500", 'partner');
         like($r->status, qr/\A50[03]\z/, "$test, of the backend's own error");
         is(headers_in($r), $expected, "$test, of the backend's own error: what is exported there");
@@ -263,18 +264,19 @@ for my $scheme (qw(http h2c fcgi scgi uwsgi ajp)) {
         my $test = "$scheme, $way";
         my $r    = ask("/$way/$scheme", 'partner');
         allowed($r, "$test: allowed");
-        is(headers_in($r), 'name', "$test: its header, once");
-        is(seen($r)->env->{MTLS_SUBJECT_CN}, $cn, "$test: and the variable")
+        is(headers_in($r),                   'name', "$test: its header, once");
+        is(seen($r)->env->{MTLS_SUBJECT_CN}, $cn,    "$test: and the variable")
             if $backends->has_variables($scheme);
         denied(ask("/$way/$scheme"), 'no_certificate', "$test: refused without certificate");
-        denied(ask("/$way/$scheme", 'other-partner'), 'subject_mismatch', "$test: and another subject");
+        denied(ask("/$way/$scheme", 'other-partner'),
+            'subject_mismatch', "$test: and another subject");
     }
 }
 for my $path ('/sub/free/', '/sub/listing/none') {
     my $r = ask($path, 'partner');
     allowed($r, "$path leads to a backend");
-    is(headers_in($r), 'name', "$path leads to a backend: its header, once");
-    is(ask($path)->status, 403, "$path leads to a backend: refused without certificate");
+    is(headers_in($r),     'name', "$path leads to a backend: its header, once");
+    is(ask($path)->status, 403,    "$path leads to a backend: refused without certificate");
 }
 
 # --- members that fail (H19) ----------------------------------------------------------------------
@@ -283,9 +285,9 @@ for my $scheme (@balanced) {
     for my $round (1 .. 2) {
         my $r = ask("/dead-$scheme/enforce", 'partner');
         allowed($r, "$test: another answers");
-        is(headers_in($r), 'name', "$test: the header, once");
+        is(headers_in($r),                    'name',               "$test: the header, once");
         is(seen($r)->joined('X-Client-Cert'), base64_of('partner'), "$test: and the other");
-        is(seen($r)->env->{MTLS_SUBJECT_CN}, $cn, "$test: and the variable")
+        is(seen($r)->env->{MTLS_SUBJECT_CN},  $cn,                  "$test: and the variable")
             if $backends->has_variables($scheme);
     }
     denied(ask("/dead-$scheme/enforce"), 'no_certificate', "$test: refused without certificate");
@@ -301,7 +303,7 @@ for my $scheme ('ajp', 'http') {
 }
 {
     my $r = ask('/ill/enforce/status/503', 'partner');
-    is($r->status, 503, 'a member that is ill: says so');
+    is($r->status,     503,    'a member that is ill: says so');
     is(headers_in($r), 'name', 'a member that is ill: was told');
     $r = ask('/ill/enforce', 'partner');
     allowed($r, 'a member that is ill: another answers');
@@ -316,10 +318,12 @@ for my $scheme ('ajp', 'http') {
     my $r = ask($url, 'partner', @to);
     allowed($r, 'a forward proxy');
     is(headers_in($r), 'name', 'a forward proxy: the header, once');
-    denied(ask($to[3], undef, @to, method => 'CONNECT'), 'no_certificate', 'CONNECT without certificate');
+    denied(ask($to[3], undef, @to, method => 'CONNECT'),
+        'no_certificate', 'CONNECT without certificate');
     my $tls = $server->tls(vhost => 'forward', cert => 'partner');
     my $id  = $tls->send_head($to[3], host => $to[3], method => 'CONNECT');
     is($tls->read_response('HEAD', $id)->status, 200, 'CONNECT');
+
     for my $target ('https://gateway.test', 'http://gateway.test', 'http://elsewhere.test') {
         denied(ask("$target/http/enforce"), 'no_certificate', "$target without certificate");
         $r = ask("$target/http/enforce", 'partner');
@@ -341,9 +345,13 @@ for my $case (
     my ($path, $cert, $status) = @$case;
     my $r    = ask($path, $cert);
     my $test = "the page of $status at $path for $cert";
-    is($r->status, $status, $test);
-    is(signs_in($cert, $r->head . $r->body), '', "$test: nothing of the certificate");
-    unlike($r->head . $r->body, qr/CARC|Big Partner|subject\.|MTLS|script>/i, "$test: nothing of the policy");
+    is($r->status,                           $status, $test);
+    is(signs_in($cert, $r->head . $r->body), '',      "$test: nothing of the certificate");
+    unlike(
+        $r->head . $r->body,
+        qr/CARC|Big Partner|subject\.|MTLS|script>/i,
+        "$test: nothing of the policy"
+    );
 }
 
 done_testing;

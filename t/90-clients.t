@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The mod_mtls_policy authors
 
-# S26: many clients at once, over keep-alive, resumed and HTTP/2 connections. Every answer must
-# carry the name of the one who asked and of nobody else. MTLS_CLIENT_REQUESTS sets how many
-# requests each client sends.
+# S26: many clients at once, over keep-alive, resumed and HTTP/2 connections, 10,000 requests in
+# all, most of them to a backend. Every answer must carry the name of the one who asked and of
+# nobody else, in every format. MTLS_CLIENT_REQUESTS sets how many requests each client sends.
 
 use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
+use MIME::Base64 qw(decode_base64url);
 use MTLSTest;
 use MTLSTest::Backend;
-use POSIX ();
+use MTLSTest::Files qw(files_dir replace_file);
+use POSIX           ();
 
-my $requests = $ENV{MTLS_CLIENT_REQUESTS} || 400;
+my $requests = $ENV{MTLS_CLIENT_REQUESTS} || ($ENV{MTLS_SANITIZED} ? 250 : 840);
 my $backend  = MTLSTest::Backend->start;
-my $only     = join "\n", map {
+my $key      = replace_file(files_dir('clients-key') . '/signing.key',
+    openssl(qw(genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256)));
+chmod 0600, $key;
+my $only = join "\n", map {
     (
         "<Location \"/only-$_\">",
         "    MTLSRequire subject.CN user-$_",
@@ -24,6 +29,7 @@ my $only     = join "\n", map {
     )
 } 1 .. 4;
 my $server = private(name => 'clients', config => <<"CONF");
+MTLSSigningKey "$key"
 Listen 127.0.0.1:\@Port_Main\@
 <VirtualHost 127.0.0.1:\@Port_Main\@>
 ServerName gateway.test
@@ -40,11 +46,26 @@ Alias "/name" "\@Htdocs\@/name.shtml"
 <LocationMatch "^/(?:name|backend)">
     MTLSRequire subject.O "Big Partner Foo SA"
     MTLSExport env
+    MTLSExport xfcc set hash
+    MTLSExport jwt aud=clients
     MTLSExportHeader X-Client-Name "%{mtls:subject.CN}"
 </LocationMatch>
 $only
 </VirtualHost>
 CONF
+
+my %name_of = map { sha256_of("user-$_") => "user-$_" } 1 .. 4;
+
+# Whom a backend was told of: "user-1" when the header, the hash and the token say so.
+sub told {
+    my ($text)   = @_;
+    my ($header) = $text =~ /^X-Client-Name: (\S+)\r$/m;
+    my ($hash)   = $text =~ /^X-Forwarded-Client-Cert: Hash=([0-9a-f]+)\r$/m;
+    my ($claims) = $text =~ /^X-Client-Identity: [\w-]+\.([\w-]+)\.[\w-]+\r$/m;
+    my ($cn)     = decode_base64url($claims // '') =~ /"sub":"CN=([\w-]+)/;
+    my %names    = map { $_ // 'nobody' => 1 } $header, $name_of{ $hash // '' }, $cn;
+    return join ' and ', sort keys %names;
+}
 
 # One client: its own connections, its own name in every answer. Prints what went wrong.
 sub client {
@@ -56,15 +77,16 @@ sub client {
         return "client $n: " . $tls->error if defined $tls->error;
         for my $i (1 .. 1 + $done % 37) {
             my $other = 1 + ($n + $i) % 4;
-            my ($path, $status, $text) =
-                  $i % 3 == 0  ? ("/only-$other", $other == $n ? 200 : 403, undef)
-                : $i % 10 == 1 ? ('/backend',     200, qr/^X-Client-Name: user-$n\r$/m)
-                :                ('/name', 200, qr/\Aname=user-$n\n/);
+            my ($path, $status) =
+                  $i % 10 == 3 ? ("/only-$other", $other == $n ? 200 : 403)
+                : $i % 10 == 6 ? ('/name',        200)
+                :                ('/backend', 200);
             my $r = $tls->request($path);
             $done++;
+            my $name =
+                $path eq '/backend' ? told($r->body) : $r->body =~ /\Aname=(\S+)\n/ ? $1 : '';
             push @wrong, "client $n at $path: " . $r->status if $r->status != $status;
-            push @wrong, "client $n at $path: " . substr($r->body, 0, 60)
-                if $text && $r->body !~ $text;
+            push @wrong, "client $n at $path: $name" if $path !~ /only/ && $name ne "user-$n";
         }
         $session = $tls->session;
         $tls->close;
@@ -103,8 +125,10 @@ SKIP: {
         my $config = $server->dir . "/h2-$n.config";
         open my $fh, '>', $config or die "cannot write $config: $!\n";
         print {$fh}
-            map {"url = \"https://gateway.test:$port/name?$_\"\noutput = \"$answers/$n-$_\"\n"}
-            1 .. $requests;
+            map {
+            my $path = $_ % 5 ? 'backend' : 'name';
+            "url = \"https://gateway.test:$port/$path?$_\"\noutput = \"$answers/$n-$_\"\n"
+            } 1 .. $requests;
         close $fh;
         open my $pipe, '-|', 'curl', '-q', '-sS', '--no-progress-meter', '-Z', '--parallel-max',
             40, '--http2', '--max-time', 120, '--cacert', pki_dir() . '/root.crt', '--connect-to',
@@ -119,10 +143,11 @@ SKIP: {
         close $pipe;
         my %seen;
         for my $file (glob "$answers/$n-*") {
-            $seen{$1}++ if MTLSTest::Server::slurp($file) =~ /\Aname=(\S+)\n\z/;
+            my $text = MTLSTest::Server::slurp($file);
+            $seen{ $text =~ /\Aname=(\S+)\n\z/ ? $1 : told($text) }++;
         }
         is(
-            join(' ', map {"$_ $seen{$_}"} sort keys %seen),
+            join(' ', map { "$_ $seen{$_}" } sort keys %seen),
             "user-$n $requests",
             "user-$n over HTTP/2: $requests streams, each answered in its own name"
         );

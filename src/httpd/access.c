@@ -384,7 +384,7 @@ int mtls_access_fixups_last(request_rec *r)
         mtls_export_ajp(r, rq);
     if (r->main || (rq->verdict && mtls_site()->headers->nelts > 0)) {
         status = mtls_export_headers(r, rq);
-        return status == OK ? DECLINED : status;
+        return status == OK ? mtls_export_fits(r, rq) : status;
     }
     return DECLINED;
 }

@@ -377,6 +377,7 @@ int mtls_checks_config(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *main_se
                                 "<AuthzProviderAlias>): a refusal proves nothing about "
                                 "who is calling; write the rule as \"MTLSRequire not "
                                 "...\"");
+    mtls_site()->balances_fastcgi = mtls_conftree_mentions("BalancerMember", "fcgi:");
     if ((rc = resolve_trusts(pconf, main_server)) != OK || (rc = resolve_requires(ptemp)) != OK)
         return rc;
     for (i = 0; i < sections->nelts; i++) {

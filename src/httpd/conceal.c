@@ -86,8 +86,11 @@ void mtls_conceal_rest(request_rec *r, mtls_request_t *rq)
     rq->concealed = 1;
     mtls_request_remove_variables(r, tells_of_certificate);
     authorization = apr_table_get(r->headers_in, "Authorization");
-    if (authorization && is_fake_login(r->pool, authorization))
+    if (authorization && is_fake_login(r->pool, authorization)) {
         apr_table_unset(r->headers_in, "Authorization");
+        if (r->user && r->user[0] == '/')
+            r->user = NULL;
+    }
 }
 
 int mtls_conceal_ssl_var(const request_rec *r, const mtls_request_t *rq, const char *name)

@@ -97,6 +97,21 @@ int mtls_conftree_somewhere(const server_rec *s, const char *directive, const ch
            (s->is_virtual && below(ap_conftree, directive, except));
 }
 
+static int mentions(const ap_directive_t *d, const char *directive, const char *text)
+{
+    for (; d; d = d->next) {
+        if ((is(d, directive) && strstr(d->args, text)) ||
+            mentions(d->first_child, directive, text))
+            return 1;
+    }
+    return 0;
+}
+
+int mtls_conftree_mentions(const char *directive, const char *text)
+{
+    return mentions(ap_conftree, directive, text);
+}
+
 static int is_our_provider(const char *name)
 {
     return ap_cstr_casecmp(name, "mtls") == 0 || ap_cstr_casecmp(name, "mtls-policy") == 0;

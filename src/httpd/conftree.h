@@ -20,6 +20,9 @@ int mtls_conftree_somewhere(const server_rec *s, const char *directive, const ch
 /* The same without the top levels. */
 int mtls_conftree_in_sections(const server_rec *s, const char *directive, const char *except);
 
+/* Whether the directive stands anywhere with a text in its arguments. */
+int mtls_conftree_mentions(const char *directive, const char *text);
+
 /* "file:line" of the first `Require not mtls...`, of one inside <RequireNone>, or of an
  * <AuthzProviderAlias> for one; NULL: none. */
 const char *mtls_conftree_negated_require(apr_pool_t *p);

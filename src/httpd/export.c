@@ -10,6 +10,7 @@
 #include "httpd/access.h"
 #include "httpd/conceal.h"
 #include "httpd/expr.h"
+#include "httpd/fastcgi.h"
 #include "httpd/peer.h"
 #include "httpd/site.h"
 #include "httpd/strip.h"
@@ -274,6 +275,19 @@ int mtls_export_headers(request_rec *r, mtls_request_t *rq)
     if (m->exports_tokens && (status = set_tokens(r, rq)) != OK)
         return status;
     return set_headers(r, m, exports);
+}
+
+int mtls_export_fits(request_rec *r, const mtls_request_t *rq)
+{
+    const char *lost = mtls_request_proxied(r) ? mtls_fastcgi_loses(r, rq) : NULL;
+
+    if (!lost)
+        return DECLINED;
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                  "mtls_policy: %s is larger than mod_proxy_fcgi can send; the request is refused, "
+                  "not forwarded without it",
+                  lost);
+    return HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
 }
 
 /* ---- trailers ---- */

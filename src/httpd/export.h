@@ -16,6 +16,10 @@ void mtls_export_variables(request_rec *r, mtls_request_t *rq, const mtls_reques
  * request with a verdict or a sub-request. Returns OK or the status to answer with. */
 int mtls_export_headers(request_rec *r, mtls_request_t *rq);
 
+/* Whether all that was set arrives whole where mod_proxy would leave out parts without a word:
+ * DECLINED, or the status to answer with. */
+int mtls_export_fits(request_rec *r, const mtls_request_t *rq);
+
 /* Keep an incoming X-Forwarded-Client-Cert that may be appended to, before it is removed. */
 void mtls_export_keep_incoming(request_rec *r);
 

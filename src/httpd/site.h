@@ -47,6 +47,7 @@ typedef struct mtls_site_t {
     int asks_status;              /* some MTLSOCSP asks for statuses */
     int signs;                    /* some server has an MTLSSigningKey */
     int judges_targets;           /* some server has MTLSStrictPath On or params */
+    int balances_fastcgi;         /* some BalancerMember speaks FastCGI */
     int appends;                  /* some section has MTLSExport xfcc append */
     mtls_site_ocsp_t ocsp;
 } mtls_site_t;

@@ -12,9 +12,9 @@ package MTLSTest::Ajp;
 use strict;
 use warnings;
 
-use constant { FORWARD_REQUEST => 2, CPING => 10 };
+use constant { FORWARD_REQUEST => 2, CPING        => 10 };
 use constant { SEND_BODY_CHUNK => 3, SEND_HEADERS => 4, END_RESPONSE => 5, GET_BODY_CHUNK => 6 };
-use constant { CPONG => 9, ARE_DONE => 0xFF, REQ_ATTRIBUTE => 0x0A, SSL_KEY_SIZE => 0x0B };
+use constant { CPONG       => 9, ARE_DONE  => 0xFF, REQ_ATTRIBUTE => 0x0A, SSL_KEY_SIZE   => 0x0B };
 use constant { NULL_STRING => 0xFFFF, MOST => 8186 };
 
 # Methods and headers that have a number, from 1 on.
@@ -113,7 +113,7 @@ sub read_request {
     my $in = \$packet;
     take_byte($in) == FORWARD_REQUEST or die "not a request\n";
     my %request = (method => $METHODS[take_byte($in) - 1]);
-    $request{$_} = take_string($in) for qw(protocol uri address host name);
+    $request{$_}         = take_string($in) for qw(protocol uri address host name);
     $request{port}       = take_short($in);
     $request{ssl}        = take_byte($in);
     $request{headers}    = [read_headers($in)];
@@ -147,21 +147,21 @@ sub read_body {
 sub text_of {
     my ($request, $body) = @_;
     my $head = join "\r\n", "$request->{method} $request->{uri} $request->{protocol}",
-        map({"$_->[0]: $_->[1]"} @{ $request->{headers} }), '', '';
-    my @lines = map {"$_->[0]=$_->[1]"} @{ $request->{attributes} };
+        map({ "$_->[0]: $_->[1]" } @{ $request->{headers} }), '', '';
+    my @lines = map { "$_->[0]=$_->[1]" } @{ $request->{attributes} };
     return join "\n", $head . join("\n", @lines), 'body=' . length $body, '';
 }
 
 sub answer {
     my ($client, $request, $text) = @_;
-    my @seen   = map { $_->[1] } grep { lc $_->[0] eq 'x-client-name' } @{ $request->{headers} };
-    my %fields = ('Content-Type' => 'text/plain', 'X-Seen' => join '|', @seen);
+    my @seen     = map { $_->[1] } grep { lc $_->[0] eq 'x-client-name' } @{ $request->{headers} };
+    my %fields   = ('Content-Type' => 'text/plain', 'X-Seen' => join '|', @seen);
     my ($status) = $request->{uri} =~ m{/status/([2-5]\d\d)};
-    send_packet($client, SEND_HEADERS,
-        pack('n', $status // 200)
-            . string('As-Asked')
-            . pack('n', scalar keys %fields)
-            . join '', map { string($_) . string($fields{$_}) } sort keys %fields);
+    send_packet(
+        $client, SEND_HEADERS,
+        pack('n', $status // 200) . string('As-Asked') . pack('n', scalar keys %fields) . join '',
+        map { string($_) . string($fields{$_}) } sort keys %fields
+    );
     while ($request->{method} ne 'HEAD' && length $text) {
         my $piece = substr $text, 0, 8000, '';
         send_packet($client, SEND_BODY_CHUNK, pack('n', length $piece) . "$piece\0");

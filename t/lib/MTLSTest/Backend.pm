@@ -28,7 +28,7 @@ sub start {
     ) or die "cannot listen: $!\n";
     my $self  = bless { port => $listener->sockport }, $class;
     my $serve = $o{serve} // ($o{record} ? sub { record($_[0], $o{record}) } : \&echo);
-    my $pid   = fork // die "cannot fork: $!\n";
+    my $pid   = fork      // die "cannot fork: $!\n";
     if (!$pid) {
         $SIG{CHLD} = 'IGNORE';
         while (my $client = $listener->accept) {

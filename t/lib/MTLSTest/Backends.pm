@@ -53,7 +53,8 @@ my $app = sub {
     my @lines = map {"$_=$env->{$_}\n"} grep { /\A[A-Z]/ && !ref $env->{$_} } sort keys %$env;
     my @head  = ('Content-Type' => 'text/plain', 'X-Seen' => $env->{HTTP_X_CLIENT_NAME} // '');
     my ($status) = "$env->{SCRIPT_NAME}$env->{PATH_INFO}" =~ m{/status/([2-5]\d\d)};
-    return [$status // 200, \@head, $env->{REQUEST_METHOD} eq 'HEAD' ? [] : [@lines, "body=$length\n"]];
+    @lines = () if $env->{REQUEST_METHOD} eq 'HEAD';
+    return [$status // 200, \@head, [@lines ? (@lines, "body=$length\n") : ()]];
 };
 $app;
 PSGI
@@ -102,9 +103,8 @@ sub start {
     my $ajp   = MTLSTest::Backend->start(serve => \&MTLSTest::Ajp::serve);
     my $port  = $echo->port;
     my $app   = replace_file(files_dir("$name-app") . '/app.psgi', $APP);
-    my $uwsgi = MTLSTest::Daemon->start('uwsgi', "$name-uwsgi", app => $app);
-    my $nginx =
-        MTLSTest::Daemon->start('nginx', "$name-nginx", conf => $NGINX =~ s/ECHO/$port/gr);
+    my $uwsgi = MTLSTest::Daemon->start('uwsgi', "$name-uwsgi", app  => $app);
+    my $nginx = MTLSTest::Daemon->start('nginx', "$name-nginx", conf => $NGINX =~ s/ECHO/$port/gr);
     my $httpd = MTLSTest::Server->start(
         name   => "$name-httpd",
         mpm    => 'event',
@@ -119,7 +119,7 @@ sub start {
         h2    => "h2://$tls/cgi/",
         nginx => 'http://127.0.0.1:' . $nginx->port . '/',
         uwsgi => 'uwsgi://127.0.0.1:' . $uwsgi->port . '/',
-        fcgi  => 'fcgi://127.0.0.1:' . $uwsgi->port('fcgi') . '/',
+        fcgi  => 'fcgi://127.0.0.1:' . $uwsgi->port('fastcgi') . '/',
         scgi  => 'scgi://127.0.0.1:' . $uwsgi->port('scgi') . '/',
         ajp   => 'ajp://127.0.0.1:' . $ajp->port . '/',
     );

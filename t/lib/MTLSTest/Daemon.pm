@@ -31,7 +31,7 @@ my %COMMAND = (
         return ('memcached', '-l', '127.0.0.1', '-p', $port, '-U', 0, '-u', (runtime_user())[0]);
     },
 
-    # One program that speaks three protocols: uwsgi at its port, and fcgi and scgi. It leaves out
+    # One program that speaks three protocols: uwsgi at its port, fastcgi and scgi. It leaves out
     # variables beyond the 100th unless it is told.
     uwsgi => sub {
         my ($port, $dir, $more) = @_;
@@ -39,12 +39,12 @@ my %COMMAND = (
         my $plugins = dirname(dirname($program)) . '/lib/uwsgi/plugins';
         my $address = '127.0.0.1:';
         my @user    = $> == 0 ? ('--uid', (runtime_user())[0], '--gid', (runtime_user())[1]) : ();
+        my @sockets = ('--socket' => "$address$port");
+        push @sockets, "--$_-socket" => $address . port_of($more, $_) for qw(fastcgi scgi);
         return (
-            $program,           '--plugin-dir',    $plugins,       '--plugin',
-            'psgi',             '--psgi',          $more->{app},   '--socket',
-            "$address$port",    '--fastcgi-socket', $address . port_of($more, 'fcgi'),
-            '--scgi-socket',    $address . port_of($more, 'scgi'), '--buffer-size',
-            65_535,             '--max-vars',      1000, '--die-on-term',   '--disable-logging', @user
+            $program, '--plugin-dir', $plugins, '--plugin', 'psgi', '--psgi', $more->{app},
+            @sockets, '--buffer-size', 65_535, '--max-vars', 1000, '--die-on-term',
+            '--disable-logging', @user
         );
     },
 
@@ -89,7 +89,8 @@ sub port {
     return $self->{port} unless defined $name;
     return $self->{more}{ports}{$name} // die "$self->{kind} has no port $name\n";
 }
-sub pid  { return $_[0]{pid} }
+
+sub pid { return $_[0]{pid} }
 
 sub accepts {
     my ($self) = @_;

@@ -9,6 +9,7 @@ package MTLSTest::H2;
 use strict;
 use warnings;
 use MTLSTest::Response;
+use Time::HiRes qw(sleep);
 
 use constant { DATA => 0, HEADERS => 1, RST_STREAM => 3, SETTINGS => 4, PING => 6, GOAWAY => 7 };
 use constant { END_STREAM => 1, ACK => 1, END_HEADERS => 4 };
@@ -49,11 +50,13 @@ sub next_frame {
     return ($type, $flags, $stream, $tls->take($length));
 }
 
-# One request, until its stream ends; status, verdict and reason are those of the access log.
-sub request {
-    my ($self, $path) = @_;
+# One request with more fields, until its stream ends. Returns what it was ended by (DATA, HEADERS,
+# RST_STREAM, GOAWAY; undef: the connection), the body and its id.
+sub exchange {
+    my ($self, $path, @more) = @_;
     my $id     = sprintf 'h2-%d-%d', $$, ++$counter;
     my $stream = $self->{stream} += 2;
+    my $body   = '';
     $self->{tls}->send(
         frame(
             HEADERS,
@@ -64,18 +67,41 @@ sub request {
                 ':scheme'    => 'https',
                 ':path'      => $path,
                 ':authority' => 'gateway.test',
-                'x-test-id'  => $id
+                'x-test-id'  => $id,
+                @more
             )
         )
     );
     while (my ($type, $flags, $on, $payload) = $self->next_frame) {
         $self->{tls}->send(frame($type, ACK, 0, $type == PING ? $payload : ''))
             if ($type == SETTINGS || $type == PING) && !($flags & ACK);
-        last if $type == GOAWAY;
-        last if $on == $stream && ($type == RST_STREAM || $type <= HEADERS && $flags & END_STREAM);
+        return ($type, $body, $id) if $type == GOAWAY;
+        next                       if $on != $stream || $on == 0;
+        $body .= $payload          if $type == DATA;
+        return ($type, $body, $id)
+            if $type == RST_STREAM || $type <= HEADERS && $flags & END_STREAM;
+    }
+    return (undef, $body, $id);
+}
+
+# The same; status, verdict and reason are those of the access log.
+sub request {
+    my ($self, $path, @more) = @_;
+    my ($by,   $body, $id)   = $self->exchange($path, @more);
+
+    # mod_http2 may not log a stream before something else happens on the connection.
+    for (1 .. 100) {
+        last if $self->{log}->knows($id);
+        $self->{tls}->send(frame(PING, 0, 0, "\0" x 8));
+        sleep 0.02;
     }
     my $entry = $self->{log}->entry($id);
-    return MTLSTest::Response->new(id => $id, log => $self->{log}, status => $entry->{status} // 0);
+    return MTLSTest::Response->new(
+        id     => $id,
+        log    => $self->{log},
+        status => $entry->{status} // 0,
+        body   => $body
+    );
 }
 
 1;

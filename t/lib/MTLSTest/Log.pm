@@ -64,6 +64,8 @@ sub entries {
     }
 }
 
+sub knows { my ($self, $id) = @_; $self->follow_access; return exists $self->{access}{$id} }
+
 sub entry {
     my ($self, $id) = @_;
     return ($self->entries($id))[-1] // {};

@@ -27,7 +27,7 @@ sub new {
 
 sub add_variables {
     my ($self, $text) = @_;
-    $text =~ s{(-----BEGIN.+?-----END[A-Z ]+-----\n?)}{$1 =~ s/\n/%0A/gr . "\n"}sge;
+    $text =~ s{(-----BEGIN [A-Z ]+-----\n.+?-----END [A-Z ]+-----\n?)}{$1 =~ s/\n/%0A/gr . "\n"}sge;
     for my $line (split /\n/, $text) {
         my ($name, $value) = $line =~ /\A([\w.]+)=(.*)\z/ or next;
         $self->{env}{$name} = $value;

@@ -23,9 +23,8 @@ sub base64_of {
 
 sub common_name {
     my ($cert) = @_;
-    my ($cn) =
-        openssl('x509', '-in', pki_dir() . "/$cert.crt", '-noout', '-subject', '-nameopt',
-        'multiline') =~ /commonName\s*= (.*)/;
+    my ($cn)   = openssl('x509', '-in', pki_dir() . "/$cert.crt",
+        '-noout', '-subject', '-nameopt', 'multiline') =~ /commonName\s*= (.*)/;
     return $cn;
 }
 
@@ -50,7 +49,7 @@ sub signs_in {
 # The same of a MTLSTest::Seen, and variables and headers that only an allowed one has.
 sub traces_of {
     my ($cert, $seen) = @_;
-    my @names = grep {/\A(?:REDIRECT_)*(?:SSL_CLIENT_(?!VERIFY)|MTLS_(?:SUBJECT|ISSUER|CERT|S))/}
+    my @names = grep { /\A(?:REDIRECT_)*(?:SSL_CLIENT_(?!VERIFY)|MTLS_(?:SUBJECT|ISSUER|CERT|S))/ }
         sort keys %{ $seen->env };
     return join ' ', grep { $_ ne '' } signs_in($cert, $seen->text), @names,
         map { $_->[0] } $seen->matching(qr/\AX.Client/i);
