@@ -16,6 +16,7 @@
 
 #include "httpd/access.h"
 #include "httpd/authz.h"
+#include "httpd/caching.h"
 #include "httpd/conceal.h"
 #include "httpd/config.h"
 #include "httpd/directives.h"
@@ -65,10 +66,12 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_insert_error_filter(mtls_access_insert_error_filter, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(mtls_access_log_transaction, NULL, NULL, APR_HOOK_REALLY_FIRST);
     mtls_export_register();
+    mtls_caching_register();
     mtls_stapling_register(p);
 
     /* More hooks come with what needs them, while the configuration is read (mtls_site_add_hooks):
-     * MTLSStrictPath and the handler mtls-jwks, and where mod_proxy or mod_headers is loaded. */
+     * MTLSStrictPath and the handler mtls-jwks, exported headers, and where mod_proxy, mod_headers
+     * or mod_cache is loaded. */
 }
 
 AP_DECLARE_MODULE(mtls_policy) = {

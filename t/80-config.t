@@ -221,7 +221,6 @@ accepted(@$_)
 
 # Not there yet, so unknown rather than half working.
 for my $directive (
-    'MTLSStrictPath On',
     'MTLSBackendTrust x',
     'MTLSSigningKey x',
     'MTLSTrustedProxy 192.0.2.1'

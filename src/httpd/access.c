@@ -6,6 +6,7 @@
 #include <http_log.h>
 #include <http_request.h>
 
+#include "httpd/caching.h"
 #include "httpd/conceal.h"
 #include "httpd/export.h"
 #include "httpd/log.h"
@@ -31,6 +32,8 @@ static void describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *ju
     rq->told = judged;
     rq->verdict = verdict;
     rq->reason = reason;
+    if (r->main)
+        mtls_caching_sub_judged(r);
     if (judged == rq->granted && judged == rq->here && reason == MTLS_OK)
         rq->variables = judged->variables; /* made once for the connection */
     else

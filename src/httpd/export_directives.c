@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <http_log.h>
 
+#include "httpd/caching.h"
 #include "httpd/expr.h"
 #include "httpd/site.h"
 #include "httpd/strip.h"
@@ -27,6 +28,8 @@ static const char *strip_names(apr_pool_t *p, const mtls_format_t *format)
     const char *const *name = mtls_format_names(p, format);
     const char *error = NULL;
 
+    if (*name)
+        mtls_caching_exports();
     for (; *name && !error; name++)
         error = mtls_site_strip(p, *name);
     return error;
@@ -100,6 +103,7 @@ const char *mtls_set_export_header(cmd_parms *cmd, void *dir, const char *name, 
         return error;
     if ((error = mtls_site_strip(cmd->pool, name)) != NULL)
         return apr_psprintf(cmd->pool, "MTLSExportHeader: %s", error);
+    mtls_caching_exports();
     if (!*text)
         return "MTLSExportHeader: the text is empty; without the directive there is no header";
     header->name = apr_pstrdup(cmd->pool, name);

@@ -8,6 +8,7 @@
 #include <http_log.h>
 
 #include "httpd/cache.h"
+#include "httpd/caching.h"
 #include "httpd/checks.h"
 #include "httpd/conceal.h"
 #include "httpd/merged.h"
@@ -29,6 +30,7 @@ int mtls_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     (void)ptemp;
     mtls_site_begin(pconf);
     mtls_strict_path_begin();
+    mtls_caching_begin();
     mtls_conceal_begin();
     mtls_peer_begin();
     mtls_reload_begin(pconf);
