@@ -221,9 +221,7 @@ accepted(@$_)
 
 # Not there yet, so unknown rather than half working.
 for my $directive (
-    'MTLSBackendTrust x',
-    'MTLSSigningKey x',
-    'MTLSTrustedProxy 192.0.2.1'
+    'MTLSBackendTrust x'
     )
 {
     my ($word) = $directive =~ /(MTLS\w+)/;

@@ -4,6 +4,7 @@
 #include "httpd/caching.h"
 
 #include <http_config.h>
+#include <http_request.h>
 #include <util_filter.h>
 
 #include "httpd/site.h"
