@@ -4,6 +4,8 @@
 #include "httpd/caching.h"
 
 #include <http_config.h>
+#include <http_log.h>
+#include <http_protocol.h>
 #include <http_request.h>
 #include <util_filter.h>
 
