@@ -71,11 +71,11 @@ static void make(const char *name, const char *text)
     const char *between = apr_pstrcat(pool, "a", text, "b", NULL);
     const char *before = apr_pstrcat(pool, text, "lead", NULL);
     const char *behind = apr_pstrcat(pool, "trail", text, NULL);
-    certificate_t spec = {.subject = {{OID_O, 0, before, 0, 0},
+    certificate_t spec = {.subject = {{OID_O, 0, behind, 0, 0},
                                       {OID_OU, 0, text, 0, 0},
                                       {OID_L, 0, between, 0, 1},
                                       {OID_UNKNOWN, 0, text, 0, 0},
-                                      {OID_OU, 0, behind, 0, 0},
+                                      {OID_OU, 0, before, 0, 0},
                                       {OID_CN, 0, between, 0, 0}},
                           .from = apr_time_from_sec(APR_TIME_C(946684800)), /* 2000 */
                           .to = apr_time_from_sec(APR_TIME_C(2493072000))}; /* 2049 */
