@@ -193,11 +193,19 @@ CONF
     is(kids(key_set($several->get('/', vhost => 'own', plain => 1))),
         $kid{two}, 'its own lines replace them');
     $several->stop;
-    my $none = private(name => 'jwt-none', config => <<'CONF');
-Listen 127.0.0.1:@Port_Main@
+    my $none = private(name => 'jwt-none', config => <<"CONF");
 SetHandler mtls-jwks
+Listen 127.0.0.1:\@Port_Own\@
+<VirtualHost 127.0.0.1:\@Port_Own\@>
+    MTLSSigningKey "$dir/two.pem"
+</VirtualHost>
+Listen 127.0.0.1:\@Port_Main\@
+<VirtualHost 127.0.0.1:\@Port_Main\@>
+</VirtualHost>
 CONF
     is($none->get('/', plain => 1)->body, '{"keys":[]}', 'without a key the set is empty');
+    is(kids(key_set($none->get('/', vhost => 'own', plain => 1))),
+        $kid{two}, 'whatever another server has');
     $none->stop;
 }
 
@@ -323,7 +331,7 @@ start('jwt-rotation', map {"\"$dir/$_.pem\""} qw(current next previous));
     replace_file($stop, 'now');
     for my $pipe (@counts) {
         my ($good, $bad, $why) = split /\t/, <$pipe> // "0\t1\tdied", 3;
-        cmp_ok($good, '>', 50, "$good good tokens");
+        cmp_ok($good, '>', 10, "$good good tokens");
         is($bad, 0, 'and none that a backend could not verify') or diag($why);
         close $pipe;
     }

@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "identity/text.h"
+#include "identity/vouched.h"
 
 /* ---- the words of a line ---- */
 
@@ -50,15 +51,41 @@ static const char *set_issuer(apr_pool_t *p, mtls_jwt_spec_t *spec, const char *
     return check_name(p, "iss", value);
 }
 
+/* What many clients have in common names none of them. */
+static int names_somebody(const mtls_field_t *field)
+{
+    switch (field->attribute.source) {
+    case MTLS_SOURCE_SUBJECT_ATTRIBUTE:
+    case MTLS_SOURCE_SUBJECT:
+    case MTLS_SOURCE_SPKI:
+    case MTLS_SOURCE_SHA256:
+    case MTLS_SOURCE_SERIAL:
+    case MTLS_SOURCE_SAN_DNS:
+    case MTLS_SOURCE_SAN_URI:
+    case MTLS_SOURCE_SAN_EMAIL:
+    case MTLS_SOURCE_SAN_IP:
+    case MTLS_SOURCE_SAN_UPN:
+    case MTLS_SOURCE_SPIFFE:
+    case MTLS_SOURCE_EXTENSION:
+        return field->kind == MTLS_FIELD_ATTRIBUTE;
+    default:
+        return 0;
+    }
+}
+
 static const char *set_subject(apr_pool_t *p, mtls_jwt_spec_t *spec, const char *value)
 {
     const char *error = mtls_field_parse(p, value, &spec->sub);
 
     if (error)
         return apr_psprintf(p, "sub=%s: %s", value, error);
-    if (mtls_field_depends_on_request(&spec->sub))
-        return apr_psprintf(p, "sub=%s names nobody", value);
-    return NULL;
+    return names_somebody(&spec->sub)
+               ? NULL
+               : apr_psprintf(p,
+                              "sub=%s names nobody; allowed: subject, subject.ATTR, san.dns, "
+                              "san.uri, san.email, san.ip, san.upn, spiffe, serial, sha256, spki, "
+                              "ext.OID",
+                              value);
 }
 
 static const char *set_ttl(apr_pool_t *p, mtls_jwt_spec_t *spec, const char *value)
@@ -155,29 +182,6 @@ static mtls_span_t only_value(apr_pool_t *p, const mtls_field_t *field,
     return value ? mtls_span_of(value) : mtls_span(NULL, 0);
 }
 
-static mtls_span_t vouched_spiffe_id(apr_pool_t *p, const mtls_identity_t *identity)
-{
-    mtls_field_t field;
-
-    if (mtls_field_parse(p, "spiffe", &field) != NULL)
-        return mtls_span(NULL, 0);
-    return only_value(p, &field, identity);
-}
-
-/* A SPIFFE ID that the trust store may not vouch for is one for whoever reads URIs: it is nobody's.
- */
-static int is_foreign_id(mtls_span_t uri, mtls_span_t vouched)
-{
-    static const char scheme[] = "spiffe:";
-    apr_size_t i;
-
-    for (i = 0; i < sizeof(scheme) - 1; i++) {
-        if (i >= uri.len || mtls_ascii_lower(uri.data[i]) != scheme[i])
-            return 0;
-    }
-    return !vouched.data || !mtls_span_equal(uri, vouched);
-}
-
 mtls_span_t mtls_jwt_subject(apr_pool_t *p, const mtls_jwt_spec_t *spec,
                              const mtls_identity_t *identity)
 {
@@ -185,7 +189,7 @@ mtls_span_t mtls_jwt_subject(apr_pool_t *p, const mtls_jwt_spec_t *spec,
     json_t *text = value.len > 0 ? text_of(value) : NULL;
 
     if (text && spec->sub.attribute.source == MTLS_SOURCE_SAN_URI &&
-        is_foreign_id(value, vouched_spiffe_id(p, identity))) {
+        !mtls_vouched_uri(identity, value)) {
         json_decref(text);
         text = NULL;
     }
@@ -234,13 +238,12 @@ static const struct {
 static json_t *san_values(apr_pool_t *p, const mtls_identity_t *identity, apr_size_t row)
 {
     mtls_attribute_t attribute = {.source = sans[row].source, .kind = sans[row].kind};
-    mtls_span_t vouched = vouched_spiffe_id(p, identity);
     json_t *values = json_array(), *text;
     int i;
 
     for (i = 0; i < identity->evidence->facts->san[sans[row].type].n; i++) {
         mtls_span_t value = mtls_attribute_text(p, &attribute, identity->evidence, i, 0);
-        if (sans[row].type == MTLS_SAN_URI && is_foreign_id(value, vouched))
+        if (sans[row].type == MTLS_SAN_URI && !mtls_vouched_uri(identity, value))
             continue;
         if (value.len > 0 && (text = text_of(value)) != NULL)
             json_array_append_new(values, text);
@@ -275,9 +278,11 @@ static json_t *string_if(const char *text)
 static void set_identity(apr_pool_t *p, json_t *claims, const mtls_identity_t *identity)
 {
     const mtls_evidence_t *evidence = identity->evidence;
+    mtls_span_t id = mtls_span(NULL, 0);
 
     set_if_any(claims, "san", alternative_names(p, identity));
-    set_if_any(claims, "spiffe_id", text_of(vouched_spiffe_id(p, identity)));
+    if (mtls_vouched_id(identity, &id))
+        set_if_any(claims, "spiffe_id", text_of(id));
     set_if_any(claims, "policy", string_if(identity->policies));
     set_if_any(claims, "trust_store",
                string_if(evidence->chain ? evidence->chain->trust_store : NULL));

@@ -386,6 +386,20 @@ static const char *make_key(apr_pool_t *p, mtls_span_t pem, const char *kid,
     return is_consistent(p, out) ? NULL : NOT_ONE_KEY;
 }
 
+/* Whoever has read the key set still takes the old key for the one of that name. */
+static void warn_of_name(mtls_parse_env_t *env, const mtls_signing_key_spec_t *spec,
+                         const mtls_signing_key_t *key)
+{
+    const mtls_signing_key_t *before = env->before;
+
+    if (spec->kid && before && strcmp(before->jwk, key->jwk) != 0)
+        env->warn(env,
+                  apr_psprintf(env->p,
+                               "%s holds another key, of the same name \"%s\": backends refuse "
+                               "its tokens until they read the key set again",
+                               spec->file, spec->kid));
+}
+
 const char *mtls_signing_key_load(mtls_parse_env_t *env, const void *what, const void **data)
 {
     const mtls_signing_key_spec_t *spec = what;
@@ -397,6 +411,7 @@ const char *mtls_signing_key_load(mtls_parse_env_t *env, const void *what, const
         return error;
     if ((error = make_key(env->p, pem, spec->kid, key)) != NULL)
         return apr_psprintf(env->p, "%s %s", spec->file, error);
+    warn_of_name(env, spec, key);
     *data = key;
     return NULL;
 }

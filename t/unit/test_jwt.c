@@ -82,6 +82,13 @@ static const struct bad_row {
     {"aud=a sub=verdict", "sub=verdict names nobody"},
     {"aud=a sub=policy", "names nobody"},
     {"aud=a sub=remaining", "names nobody"},
+    {"aud=a sub=ocsp", "sub=ocsp names nobody|allowed: subject"},
+    {"aud=a sub=trust", "names nobody"},
+    {"aud=a sub=not_after", "names nobody"},
+    {"aud=a sub=cert.pem", "names nobody"},
+    {"aud=a sub=issuer.CN", "names nobody"},
+    {"aud=a sub=anchor.spki", "names nobody"},
+    {"aud=a sub=key", "names nobody"},
     {"aud=a ttl=0", "ttl=0|allowed: seconds from 1 to 86400"},
     {"aud=a ttl=86401", "ttl=86401|allowed"},
     {"aud=a ttl=-1", "ttl=-1|allowed"},
@@ -369,7 +376,9 @@ static const struct subject_row {
     {"spiffe", "spiffe://lab.carcano.corp/ns/prod/sa/orders"},
     {"serial", "1f00a3"},
     {"sha256", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
-    {"not_after", "2027-04-05T08:00:00Z"},
+    {"spki", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"},
+    {"ext.1.3.6.1.4.1.99999.2", "blue"},
+    {"ext.1.3.6.1.4.1.99999.3", NULL},
 };
 
 static void subject_case(void **state)

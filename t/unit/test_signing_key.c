@@ -229,6 +229,28 @@ static void a_kid_can_be_given(void **state)
     json_decref(header);
 }
 
+/* Its old key is remembered under that name. */
+static void another_key_of_the_same_name_is_warned_of(void **state)
+{
+    EVP_PKEY *one = key_on(pool, "P-256"), *other = key_on(pool, "P-256");
+    world_file_t files[2] = {{FILE_NAME, key_pem(pool, one), 0}, {NULL, NULL, 0}};
+    mtls_signing_key_spec_t named = {FILE_NAME, "k"}, unnamed = {FILE_NAME, NULL};
+    const void *data = NULL;
+    world_t world;
+
+    (void)state;
+    world_init(&world, pool, files);
+    assert_null(mtls_signing_key_load(&world.env, &named, &data));
+    world.env.before = data;
+    assert_null(mtls_signing_key_load(&world.env, &named, &data));
+    assert_null(world.warning);
+    files[0].text = key_pem(pool, other);
+    assert_null(mtls_signing_key_load(&world.env, &unnamed, &data));
+    assert_null(world.warning);
+    assert_null(mtls_signing_key_load(&world.env, &named, &data));
+    assert_message(world.warning, FILE_NAME "|another key|\"k\"");
+}
+
 static void kids_are_plain_words(void **state)
 {
     (void)state;
@@ -528,6 +550,7 @@ int main(void)
     SUITE_CASE(every_signature_is_good);
     SUITE_CASE(parameters_before_the_key_do_no_harm);
     SUITE_CASE(a_kid_can_be_given);
+    SUITE_CASE(another_key_of_the_same_name_is_warned_of);
     SUITE_CASE(kids_are_plain_words);
     SUITE_CASE(the_thumbprint_is_that_of_the_rfc);
     SUITE_CASE(a_name_depends_on_the_key_alone);
