@@ -218,8 +218,14 @@ mtls_target_flaw_t mtls_target_judge(mtls_span_t target, int how, apr_size_t *at
         s.text.len = (apr_size_t)(query - target.data);
     begin = path_begin(s.text);
     for (s.at = begin; s.at < s.text.len;) {
-        octet_t octet = octet_at(s.text, s.at);
-        int slash = octet.value == '/' && !octet.encoded;
+        octet_t octet;
+        int slash;
+        if (mtls_ascii_alnum(s.text.data[s.at])) { /* nearly all bytes are */
+            add_octet(&s.segment, (unsigned char)s.text.data[s.at++]);
+            continue;
+        }
+        octet = octet_at(s.text, s.at);
+        slash = octet.value == '/' && !octet.encoded;
         flaw = slash ? end_segment(&s, begin, 1) : flaw_of_octet(&s, &octet);
         if (flaw != MTLS_TARGET_FINE)
             break;
