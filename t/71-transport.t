@@ -23,7 +23,7 @@ my @schemes  = ($backends->schemes, 'cgi');
 my $passes   = join '',
     map { qq{ProxyPass "/$_/" "} . $backends->url($_) . qq{"\n} } $backends->schemes;
 my $handlers = join '', map {
-    my $url = $backends->url($_) =~ s{/\z}{}r;
+    my $url   = $backends->url($_) =~ s{/\z}{}r;
     my $place = "^/handler/(?:enforce|report)/$_";
     qq{<LocationMatch "$place">\n    SetHandler "proxy:$url"\n</LocationMatch>\n}
 } qw(http uwsgi fcgi scgi ajp);
@@ -262,6 +262,22 @@ for my $scheme (@schemes) {
         is(seen($r)->joined('X-Other'), 'stays', "$test: other headers are theirs");
     }
 }
+
+# --- AJP sends SSL_CLIENT_CERT by itself, and a servlet container takes it for verified -----------
+for my $vhost ('main', 'second') {
+    for my $case (['self-signed', ''], ['lookalike', ''], ['other-partner', 'ssl_cert']) {
+        my ($cert, $expected) = @$case;
+        my $test = "ajp, no policy, vhost $vhost, $cert";
+        my $r    = $server->tls(vhost => $vhost, cert => $cert)->request('/ajp/open');
+        is($r->status, 200, $test) or next;
+        is(join(' ', grep { $_ eq 'ssl_cert' } keys %{ seen($r)->env }),
+            $expected, "$test: what the backend gets of it");
+    }
+}
+is(seen(ask('/ajp/off', 'other-partner'))->env->{ssl_cert},
+    undef, 'ajp, mode off: nobody has verified any');
+like(seen(ask('/ajp/enforce', 'partner'))->env->{ssl_cert},
+    qr/\A-----BEGIN/, 'ajp, allowed: it gets the certificate');
 
 # --- methods (P10) --------------------------------------------------------------------------------
 for my $scheme (@schemes) {

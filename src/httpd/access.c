@@ -370,8 +370,10 @@ int mtls_access_fixups_last(request_rec *r)
 
     mtls_export_strip_trailers(r);
     mtls_export_guard_trailers(r);
-    if (!rq && !r->prev && !r->main && mtls_dir_of(r)->n == 0)
+    if (!rq && !r->prev && !r->main && mtls_dir_of(r)->n == 0) {
+        mtls_conceal_unjudged(r);
         return DECLINED; /* nothing of ours, and nothing it could have from another request */
+    }
     /* DirectoryIndex lets a sub-request take this one's place meanwhile. */
     if ((!rq || rq->dir != mtls_dir_of(r)) && (status = enforce(r, 1)) != DECLINED)
         return status;

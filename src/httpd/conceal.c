@@ -10,6 +10,7 @@
 
 #include "httpd/peer.h"
 #include "httpd/site.h"
+#include "httpd/site.h"
 #include "httpd/strip.h"
 
 #define REDIRECT     "REDIRECT_"
@@ -93,16 +94,31 @@ void mtls_conceal_rest(request_rec *r, mtls_request_t *rq)
     }
 }
 
-int mtls_conceal_ssl_var(const request_rec *r, const mtls_request_t *rq, const char *name)
+void mtls_conceal_unjudged(request_rec *r)
+{
+    if (mtls_request_for_ajp(r) && !mtls_site_is_idle())
+        mtls_request_of(r)->passed = 1;
+}
+
+/* A servlet container takes what it is sent for verified. Where certificates do not matter nobody
+ * has; where no policy speaks the vhost's CAs are asked, since mod_ssl may have been told to let
+ * anything in (optional_no_ca). */
+static int is_unverified(request_rec *r, const mtls_request_t *rq)
+{
+    if (rq->merged && rq->merged->mode == MTLS_MODE_OFF)
+        return 1;
+    return mtls_verdict_judge(r, mtls_merged_chain_alone())->decision.reason != MTLS_OK;
+}
+
+int mtls_conceal_ssl_var(request_rec *r, const mtls_request_t *rq, const char *name)
 {
     if (!mtls_peer_is_told_by(name))
         return 0;
     /* Only once the request has passed: until then the administrator's own rules may ask. */
     if (rq->concealed)
         return 1;
-    /* Where certificates do not matter nobody has verified this one either. */
-    return rq->passed && mtls_request_proxied(r) && rq->merged &&
-           rq->merged->mode == MTLS_MODE_OFF && begins(name, CLIENT_CERT);
+    return rq->passed && !rq->verdict && begins(name, CLIENT_CERT) && mtls_request_for_ajp(r) &&
+           is_unverified(r, rq);
 }
 
 /* ---- before mod_headers, which may pass on what mod_ssl has told ---- */

@@ -23,9 +23,13 @@ void mtls_conceal_user(request_rec *r);
  * header; in any internal redirect, our own variables of the request it comes from. */
 void mtls_conceal_rest(request_rec *r, mtls_request_t *rq);
 
+/* In fixups, for a request no section of ours says anything about: an AJP backend is not to be sent
+ * a certificate that nobody has verified. */
+void mtls_conceal_unjudged(request_rec *r);
+
 /* Whether mod_ssl's variable of that name tells of the client's certificate and is not to be told
  * to the backend of this request; mod_proxy_ajp asks for one on its own. */
-int mtls_conceal_ssl_var(const request_rec *r, const mtls_request_t *rq, const char *name);
+int mtls_conceal_ssl_var(request_rec *r, const mtls_request_t *rq, const char *name);
 
 /* The hook that has %{SSL_CLIENT_...} and %{SSL:...} of expressions ask us first. */
 int mtls_conceal_expr_lookup(ap_expr_lookup_parms *parms);

@@ -89,13 +89,6 @@ void mtls_export_variables(request_rec *r, mtls_request_t *rq, const mtls_reques
         put_variables(r, rq, told);
 }
 
-/* ProxyPass and RewriteRule leave the URL in the name of the file, SetHandler in the handler's. */
-static int may_be_ajp(const char *url)
-{
-    return url && strncmp(url, "proxy:", 6) == 0 &&
-           (strstr(url, "ajp:") || strstr(url, "balancer:"));
-}
-
 void mtls_export_ajp(request_rec *r, const mtls_request_t *rq)
 {
     const mtls_variable_t *v;
@@ -105,7 +98,7 @@ void mtls_export_ajp(request_rec *r, const mtls_request_t *rq)
     /* Tomcat refuses requests with attributes it was not told of. */
     if (!rq->granted || !rq->exports || !rq->exports->env)
         return;
-    if (!may_be_ajp(r->filename) && !may_be_ajp(r->handler))
+    if (!mtls_request_for_ajp(r))
         return;
     for (i = 0; rq->variables && i < rq->variables->nelts; i++) {
         v = &APR_ARRAY_IDX(rq->variables, i, const mtls_variable_t);

@@ -55,3 +55,15 @@ void mtls_request_remove_variables(request_rec *r, int (*goes)(const char *name)
         }
     }
 }
+
+static int may_be_ajp(const char *url)
+{
+    return url && strncmp(url, "proxy:", 6) == 0 &&
+           (strstr(url, "ajp:") || strstr(url, "balancer:"));
+}
+
+/* ProxyPass and RewriteRule leave the URL in the name of the file, SetHandler in the handler's. */
+int mtls_request_for_ajp(const request_rec *r)
+{
+    return may_be_ajp(r->filename) || may_be_ajp(r->handler);
+}

@@ -55,6 +55,9 @@ mtls_request_t *mtls_request_of(request_rec *r);
  * NULL: none was refused. */
 const mtls_request_t *mtls_request_refused(const request_rec *r);
 
+/* Whether the request may go to an AJP backend: a balancer's members can be of any kind. */
+int mtls_request_for_ajp(const request_rec *r);
+
 /* Remove the variables (subprocess_env) whose names the function wants gone. */
 void mtls_request_remove_variables(request_rec *r, int (*goes)(const char *name));
 
