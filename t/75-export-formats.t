@@ -315,11 +315,12 @@ is(join('|', values_of(at('/append', 'partner', "$h: $their", "Connection: $h"),
     "$their,$ours", 'Connection cannot remove it');
 
 # --- TRACE shows a client what a backend gets -----------------------------------------------------
-for my $headers ([], ['Max-Forwards: 0']) {
+for my $case (['TRACE'], ['TRACE', 'Max-Forwards: 0'], ['trace'], ['Track']) {
+    my ($method, @headers) = @$case;
     my $r = $server->tls(cert => 'partner')
-        ->request('/everything', method => 'TRACE', headers => [@$headers, @forged]);
-    is($r->status,  200, "TRACE @$headers");
-    is(arrived($r), '',  "TRACE @$headers: no header of ours");
+        ->request('/everything', method => $method, headers => [@headers, @forged]);
+    is($r->status,  200, "$method @headers");
+    is(arrived($r), '',  "$method @headers: no header of ours");
 }
 
 # --- the limit ------------------------------------------------------------------------------------
@@ -400,13 +401,13 @@ $checker->refused('vhost',
     "MTLSSigningKey \@PKI\@/partner.key\nMTLSExport rfc9440\nMTLSExport jwt aud=x header=Client_Cert",
     'MTLSExport', 'Client_Cert', 'already');
 for my $bad ('10', '10.0.0', 'gateway.example', '192.0.2.0/33', '192.0.2.0/0', '::/0', '0.0.0.0/0.0.0.0', '2001:db8::/129',
-    '192.0.2.1/255.255.255.0.0', '*')
+    '192.0.2.1/255.255.255.0.0', '*', '10.0.0.0/255.0.255.0', '192.0.2.0/255.255.255.0', '192.0.2.0/')
 {
     $checker->refused('location', "MTLSTrustedProxy $bad", 'MTLSTrustedProxy', $bad, '192.0.2.0/24');
 }
 $checker->accepted('location',
     "MTLSExport xfcc append\nMTLSTrustedProxy 192.0.2.1 192.0.2.0/24 2001:db8::/32 ::1");
 $checker->accepted('vhost',
-    "MTLSExport rfc9440 chain\nMTLSExport env\nMTLSTrustedProxy 192.0.2.0/255.255.255.0");
+    "MTLSExport rfc9440 chain\nMTLSExport env\nMTLSTrustedProxy 192.0.2.0/24");
 
 done_testing;

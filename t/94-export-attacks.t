@@ -272,10 +272,8 @@ sub read_quoted {
     my ($text, $escapes) = @_;
     my $value = '';
     while ($$text !~ /\G"/gc) {
-        if ($escapes ne 'none' && $$text =~ ($escapes eq 'any' ? qr/\G\\(.)/ : qr/\G\\(")/)) {
-            $$text =~ /\G../gc;
-            $value .= $1;
-        }
+        my $escape = $escapes eq 'any' ? qr/\G\\(.)/ : qr/\G\\(")/;
+        if ($escapes ne 'none' && $$text =~ /$escape/gc) { $value .= $1 }
         else { $$text =~ /\G(.)/gc or return; $value .= $1 }
     }
     return $value;
@@ -566,11 +564,13 @@ for my $path (qw(/report /handler /rewritten /cgi-bin/report)) {
     unlike($r->body, qr{\Q$cn\E|Big Partner|eyJ|SSL_CLIENT_(?!VERIFY)},
         "$path: nothing tells of the certificate");
 }
-for my $case (['/ajp/open', 'self-signed'], ['/ajp/open', 'partner'], ['/ajp/off', 'self-signed']) {
+for my $case (['/ajp/open', 'self-signed'], ['/ajp/off', 'self-signed']) {
     my ($path, $cert) = @$case;
     unlike(packet_of($path, $cert), qr/BEGIN CERTIFICATE/, "AJP $path: not of $cert");
 }
 like(packet_of('/ajp/allowed', 'partner'), qr/BEGIN CERTIFICATE/, 'AJP: of who is allowed');
+like(packet_of('/ajp/open', 'partner'), qr/BEGIN CERTIFICATE/,
+    'AJP, where no policy stands: of whom the CAs of the virtual host vouch for');
 
 sub packet_of {
     my ($path, $cert) = @_;
@@ -765,7 +765,7 @@ for my $network ('0.0.0.0/0.0.0.0', '10.0.0.0/255.0.255.0', '"10.0.0.0/ 8"', '10
     $checker->refused('location', "MTLSExport xfcc append\nMTLSTrustedProxy $network",
         'MTLSTrustedProxy');
 }
-$checker->accepted('location', "MTLSExport xfcc append\nMTLSTrustedProxy 10.0.0.0/255.0.0.0");
+$checker->accepted('location', "MTLSExport xfcc append\nMTLSTrustedProxy 10.0.0.0/8");
 $checker->refused('location', "MTLSExport rfc9440\nMTLSExport jwt aud=x header=Client_Cert",
     'MTLSExport', 'Client');
 $checker->refused('vhost', "<Location />\nMTLSTrust vhost\nMTLSExport jwt aud=x\n</Location>",

@@ -26,9 +26,15 @@ APLOG_USE_MODULE(mtls_policy);
 
 /* ---- variables ---- */
 
-static int has_prefix(const char *name, const char *prefix, apr_size_t len)
+/* As CGI compares names: SetEnv takes "mtls-subject", and a CGI gets MTLS_SUBJECT. */
+static int has_prefix(const char *name, const char *prefix)
 {
-    return ((*name ^ *prefix) & ~0x20) == 0 && ap_cstr_casecmpn(name, prefix, len) == 0;
+    for (; *prefix; name++, prefix++) {
+        if (*prefix == '_' ? mtls_ascii_alnum(*name) || !*name
+                           : mtls_ascii_lower(*name) != mtls_ascii_lower(*prefix))
+            return 0;
+    }
+    return 1;
 }
 
 /* Whether our variables are as they went in, and nobody has added one since that may be of our
@@ -56,12 +62,12 @@ static int untouched(const apr_table_t *env, const mtls_request_t *rq)
 
 static int is_variable(const char *name)
 {
-    return has_prefix(name, PREFIX, sizeof(PREFIX) - 1);
+    return has_prefix(name, PREFIX);
 }
 
 static int is_ajp_variable(const char *name)
 {
-    return has_prefix(name, AJP_PREFIX, sizeof(AJP_PREFIX) - 1);
+    return has_prefix(name, AJP_PREFIX);
 }
 
 static __attribute__((noinline)) void put_variables(request_rec *r, mtls_request_t *rq,
@@ -243,6 +249,14 @@ static int set_headers(request_rec *r, const mtls_merged_t *m, const mtls_export
     return OK;
 }
 
+/* TRACE, in whatever spelling a backend knows it, would tell the client what only the backend is to
+ * know. */
+static int echoes(const request_rec *r)
+{
+    return mtls_ascii_lower(*r->method) == 't' &&
+           (ap_cstr_casecmp(r->method, "TRACE") == 0 || ap_cstr_casecmp(r->method, "TRACK") == 0);
+}
+
 int mtls_export_headers(request_rec *r, mtls_request_t *rq)
 {
     const mtls_merged_t *m = rq->merged;
@@ -252,8 +266,7 @@ int mtls_export_headers(request_rec *r, mtls_request_t *rq)
     /* A sub-request has its parent's; the configuration may have set others under our names. */
     if (r->main || rq->verdict)
         mtls_strip_table(r->headers_in);
-    /* TRACE would tell the client what only the backend is to know. */
-    if (!rq->granted || !m || !m->exports_headers || !exports || r->method_number == M_TRACE)
+    if (!rq->granted || !m || !m->exports_headers || !exports || echoes(r))
         return OK;
     if (exports->too_large)
         return too_large(r, exports->too_large);

@@ -134,7 +134,7 @@ const char *mtls_set_header_limit(cmd_parms *cmd, void *dir, const char *value)
 
 /* ---- MTLSTrustedProxy ---- */
 
-/* APR alone would take "10" for 10.0.0.0/8. Everybody is nobody to trust. */
+/* APR alone would take "10" for 10.0.0.0/8, and masks with holes. Everybody is nobody to trust. */
 static int parse_network(apr_pool_t *p, const char *address, apr_ipsubnet_t **subnet)
 {
     char *ip = apr_pstrdup(p, address), *mask = strchr(ip, '/');
@@ -143,7 +143,7 @@ static int parse_network(apr_pool_t *p, const char *address, apr_ipsubnet_t **su
     if (mask)
         *mask++ = '\0';
     return inet_pton(strchr(ip, ':') ? AF_INET6 : AF_INET, ip, bytes) == 1 &&
-           (!mask || strspn(mask, "0.") != strlen(mask)) &&
+           (!mask || (*mask >= '1' && *mask <= '9' && !mask[strspn(mask, "0123456789")])) &&
            apr_ipsubnet_create(subnet, ip, mask, p) == APR_SUCCESS;
 }
 
