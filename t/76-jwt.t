@@ -59,6 +59,15 @@ CONF
 my $server = private(name => 'jwt', config => <<"CONF");
 LogLevel debug
 MTLSSigningKey "$dir/es256.pem"
+<MTLSTrustStore "partners">
+    MTLSAnchor "\@PKI\@/ca-bundle.crt"
+</MTLSTrustStore>
+<MTLSPolicy "by-partners">
+    MTLSTrust partners
+</MTLSPolicy>
+<MTLSPolicy "by-vhost">
+    MTLSTrust vhost
+</MTLSPolicy>
 $vhosts
 <Directory "\@Htdocs\@">
     Require all granted
@@ -116,6 +125,15 @@ Listen 127.0.0.1:\@Port_Main\@
     <Location "/day">
         MTLSTrust  vhost
         MTLSExport jwt aud=orders ttl=86400
+    </Location>
+    <Location "/shared">
+        MTLSExport jwt aud=orders
+    </Location>
+    <Location "/shared/partners">
+        MTLSUsePolicy by-partners
+    </Location>
+    <Location "/shared/vhost">
+        MTLSUsePolicy by-vhost
     </Location>
     <Location "/limited">
         MTLSTrust       vhost
@@ -343,6 +361,18 @@ sub jti {
     isnt(jti($other, '/orders/a'), $first, 'another connection has another');
     my %seen = map { (jti($server->tls(cert => 'partner'), '/orders/x') => 1) } 1 .. 20;
     is(scalar keys %seen, 20, 'no two connections have the same');
+}
+{
+    # One line of MTLSExport, and what allowed the request is another thing each time.
+    my $connection = $server->tls(cert => 'partner');
+    my %jti;
+    for my $by (qw(partners vhost partners vhost)) {
+        my $r      = $connection->request("/shared/$by");
+        my $claims = claims_of((tokens_in($r->body))[0]);
+        is("$claims->{policy} $claims->{trust_store}", "by-$by $by", "the token says $by");
+        $jti{ $claims->{jti} }++;
+    }
+    is(join(' ', sort values %jti), '2 2', 'two tokens, each used twice');
 }
 {
     my $connection = $server->tls(cert => 'partner');
