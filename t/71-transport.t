@@ -99,6 +99,8 @@ AliasMatch "^/cgi/" "\@Htdocs\@/cgi-bin/env.cgi"
     SetEnv MTLS_SUBJECT_CN forged
     SetEnv MTLS_SAN_URI_0 forged
     SetEnv mtls_subject_o forged
+    SetEnv MTLS-SUBJECT_O forged
+    SetEnv mtls.subject.ou forged
     SetEnv AJP_MTLS_SUBJECT_CN forged
     SetEnv AJP_MTLS_SAN_URI_0 forged
     SetEnvIf X-From-Client (.+) MTLS_SAN_URI_1=\$1 AJP_MTLS_SAN_URI_1=\$1
