@@ -32,8 +32,6 @@ static void describe(request_rec *r, mtls_request_t *rq, const mtls_judged_t *ju
     rq->told = judged;
     rq->verdict = verdict;
     rq->reason = reason;
-    if (r->main)
-        mtls_caching_sub_judged(r);
     if (judged == rq->granted && judged == rq->here && reason == MTLS_OK)
         rq->variables = judged->variables; /* made once for the connection */
     else
@@ -53,6 +51,8 @@ void mtls_access_describe(request_rec *r, mtls_request_t *rq, const mtls_judged_
 {
     mtls_reason_t reason = judged->decision.reason;
 
+    if (r->main)
+        mtls_caching_sub_judged(r);
     if (reason == MTLS_OK && !mtls_access_grant(r, rq, judged))
         reason = MTLS_USER_AMBIGUOUS;
     describe(r, rq, judged, reason == MTLS_OK ? mtls_verdict_allow : mtls_verdict_deny, reason);
@@ -144,6 +144,8 @@ mtls_request_t *mtls_access_judge(request_rec *r)
     rq->merged = mtls_merged_of(r, dir);
     if (rq->merged && rq->merged->mode != MTLS_MODE_OFF) {
         rq->here = mtls_verdict_judge(r, rq->merged);
+        if (r->main)
+            mtls_caching_sub_judged(r);
         if (rq->here->report)
             mtls_log_report(r, rq->here);
     }
@@ -317,7 +319,8 @@ int mtls_access_translate_name(request_rec *r)
 
 int mtls_access_checker(request_rec *r)
 {
-    mtls_export_strip_trailers(r);
+    if (mtls_site()->merges_trailers)
+        mtls_export_strip_trailers(r);
     return enforce(r, 0);
 }
 
@@ -368,8 +371,10 @@ int mtls_access_fixups_last(request_rec *r)
     mtls_request_t *rq = mtls_request_peek(r);
     int status;
 
-    mtls_export_strip_trailers(r);
-    mtls_export_guard_trailers(r);
+    if (mtls_site()->merges_trailers) {
+        mtls_export_strip_trailers(r);
+        mtls_export_guard_trailers(r);
+    }
     if (!rq && !r->prev && !r->main && mtls_dir_of(r)->n == 0) {
         mtls_conceal_unjudged(r);
         return DECLINED; /* nothing of ours, and nothing it could have from another request */

@@ -8,6 +8,7 @@
 #include <http_request.h>
 #include <http_ssl.h>
 
+#include "httpd/conftree.h"
 #include "httpd/peer.h"
 #include "httpd/site.h"
 #include "httpd/site.h"
@@ -146,7 +147,7 @@ static void add_early(void)
 
 void mtls_conceal_begin(void)
 {
-    if (ap_find_linked_module("mod_headers.c"))
+    if (mtls_conftree_mentions("RequestHeader", "SSL"))
         mtls_site_add_hooks(add_early);
 }
 

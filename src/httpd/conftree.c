@@ -100,7 +100,7 @@ int mtls_conftree_somewhere(const server_rec *s, const char *directive, const ch
 static int mentions(const ap_directive_t *d, const char *directive, const char *text)
 {
     for (; d; d = d->next) {
-        if ((is(d, directive) && strstr(d->args, text)) ||
+        if ((is(d, directive) && ap_strcasestr(d->args, text)) ||
             mentions(d->first_child, directive, text))
             return 1;
     }

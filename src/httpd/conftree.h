@@ -20,7 +20,8 @@ int mtls_conftree_somewhere(const server_rec *s, const char *directive, const ch
 /* The same without the top levels. */
 int mtls_conftree_in_sections(const server_rec *s, const char *directive, const char *except);
 
-/* Whether the directive stands anywhere with a text in its arguments. */
+/* Whether the directive stands anywhere with a text, in upper or lower case, in its arguments. From
+ * pre_config on. */
 int mtls_conftree_mentions(const char *directive, const char *text);
 
 /* "file:line" of the first `Require not mtls...`, of one inside <RequireNone>, or of an

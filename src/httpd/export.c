@@ -318,8 +318,18 @@ static int merges_trailers(const request_rec *r)
 {
     const core_server_config *core = ap_get_core_module_config(r->server->module_config);
 
-    return core->merge_trailers == AP_MERGE_TRAILERS_ENABLE && mtls_site()->headers->nelts > 0 &&
-           !r->main;
+    return core->merge_trailers == AP_MERGE_TRAILERS_ENABLE && !r->main;
+}
+
+void mtls_export_prepare(const server_rec *main_server)
+{
+    const server_rec *s;
+
+    for (s = main_server; s; s = s->next) {
+        const core_server_config *core = ap_get_core_module_config(s->module_config);
+        if (core->merge_trailers == AP_MERGE_TRAILERS_ENABLE && mtls_site()->headers->nelts > 0)
+            mtls_site()->merges_trailers = 1;
+    }
 }
 
 void mtls_export_strip_trailers(request_rec *r)

@@ -32,6 +32,9 @@ void mtls_export_ajp(request_rec *r, const mtls_request_t *rq);
 const char *mtls_export_ssl_var(apr_pool_t *p, server_rec *s, conn_rec *c, request_rec *r,
                                 const char *name);
 
+/* After the configuration was read: whether trailers are a matter at all. */
+void mtls_export_prepare(const server_rec *main_server);
+
 /* Keep trailers that are merged into the headers (MergeTrailers) from bringing our names back. */
 void mtls_export_guard_trailers(request_rec *r);
 

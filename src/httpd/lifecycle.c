@@ -11,6 +11,7 @@
 #include "httpd/caching.h"
 #include "httpd/checks.h"
 #include "httpd/conceal.h"
+#include "httpd/export.h"
 #include "httpd/merged.h"
 #include "httpd/ocsp.h"
 #include "httpd/ocsp_directives.h"
@@ -45,6 +46,7 @@ int mtls_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, se
     (void)plog;
     mtls_merged_prepare(pconf);
     mtls_strip_prepare(pconf, mtls_site()->headers);
+    mtls_export_prepare(s);
     if ((rc = mtls_cache_check(s)) != OK)
         return rc;
     rc = mtls_checks_config(pconf, ptemp, s);

@@ -7,35 +7,30 @@
 
 #include "httpd/strip.h"
 
-static mtls_site_t *current;
-
-mtls_site_t *mtls_site(void)
-{
-    return current;
-}
+mtls_site_t *mtls_site_in_force;
 
 int mtls_site_is_idle(void)
 {
-    return current->sections->nelts == 0 && current->requires->nelts == 0 && !current->defers &&
-           !current->signs;
+    return mtls_site_in_force->sections->nelts == 0 && mtls_site_in_force->requires->nelts == 0 &&
+           !mtls_site_in_force->defers && !mtls_site_in_force->signs;
 }
 
 void mtls_site_begin(apr_pool_t *pconf)
 {
-    current = apr_pcalloc(pconf, sizeof(*current));
-    current->p = pconf;
-    current->policies = apr_hash_make(pconf);
-    current->stores = apr_hash_make(pconf);
-    current->trusts = apr_array_make(pconf, 4, sizeof(mtls_trust_t *));
-    current->sections = apr_array_make(pconf, 16, sizeof(mtls_section_t *));
-    current->requires = apr_array_make(pconf, 4, sizeof(mtls_require_t *));
-    current->headers = apr_array_make(pconf, 8, sizeof(const char *));
-    current->warnings = apr_array_make(pconf, 2, sizeof(const char *));
+    mtls_site_in_force = apr_pcalloc(pconf, sizeof(*mtls_site_in_force));
+    mtls_site_in_force->p = pconf;
+    mtls_site_in_force->policies = apr_hash_make(pconf);
+    mtls_site_in_force->stores = apr_hash_make(pconf);
+    mtls_site_in_force->trusts = apr_array_make(pconf, 4, sizeof(mtls_trust_t *));
+    mtls_site_in_force->sections = apr_array_make(pconf, 16, sizeof(mtls_section_t *));
+    mtls_site_in_force->requires = apr_array_make(pconf, 4, sizeof(mtls_require_t *));
+    mtls_site_in_force->headers = apr_array_make(pconf, 8, sizeof(const char *));
+    mtls_site_in_force->warnings = apr_array_make(pconf, 2, sizeof(const char *));
 }
 
 void mtls_site_add_section(mtls_section_t *section)
 {
-    APR_ARRAY_PUSH(current->sections, mtls_section_t *) = section;
+    APR_ARRAY_PUSH(mtls_site_in_force->sections, mtls_section_t *) = section;
 }
 
 const char *mtls_site_strip(apr_pool_t *p, const char *header)
@@ -45,22 +40,25 @@ const char *mtls_site_strip(apr_pool_t *p, const char *header)
 
     if (error)
         return error;
-    for (i = 0; i < current->headers->nelts; i++) {
-        if (mtls_strip_same_name(APR_ARRAY_IDX(current->headers, i, const char *), header))
+    for (i = 0; i < mtls_site_in_force->headers->nelts; i++) {
+        if (mtls_strip_same_name(APR_ARRAY_IDX(mtls_site_in_force->headers, i, const char *),
+                                 header))
             return NULL;
     }
-    APR_ARRAY_PUSH(current->headers, const char *) = apr_pstrdup(current->p, header);
+    APR_ARRAY_PUSH(mtls_site_in_force->headers, const char *) =
+        apr_pstrdup(mtls_site_in_force->p, header);
     return NULL;
 }
 
 const mtls_trust_handle_t *mtls_site_store(const char *name)
 {
-    return apr_hash_get(current->stores, name, APR_HASH_KEY_STRING);
+    return apr_hash_get(mtls_site_in_force->stores, name, APR_HASH_KEY_STRING);
 }
 
 const mtls_policy_t *mtls_site_policy(const char *name)
 {
-    const mtls_named_policy_t *named = apr_hash_get(current->policies, name, APR_HASH_KEY_STRING);
+    const mtls_named_policy_t *named =
+        apr_hash_get(mtls_site_in_force->policies, name, APR_HASH_KEY_STRING);
 
     return named ? named->policy : NULL;
 }

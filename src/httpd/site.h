@@ -48,12 +48,18 @@ typedef struct mtls_site_t {
     int signs;                    /* some server has an MTLSSigningKey */
     int judges_targets;           /* some server has MTLSStrictPath On or params */
     int balances_fastcgi;         /* some BalancerMember speaks FastCGI */
+    int merges_trailers;          /* some server has MergeTrailers, and headers are exported */
     int appends;                  /* some section has MTLSExport xfcc append */
     mtls_site_ocsp_t ocsp;
 } mtls_site_t;
 
-/* The site that is in force in this process. */
-mtls_site_t *mtls_site(void);
+/* The site that is in force in this process; only site.c sets it. */
+extern mtls_site_t *mtls_site_in_force;
+
+static inline mtls_site_t *mtls_site(void)
+{
+    return mtls_site_in_force;
+}
 
 /* Whether no directive asks anything of this module. */
 int mtls_site_is_idle(void);

@@ -90,6 +90,7 @@ sub write_responses {
     chmod 0755, $folder or die "$folder: $!\n";
     write_response($pki, "$folder/$_.der", 'carc-i101l', $_) for @leaves;
     write_response($pki, "$folder/carc-i101l.der", 'root', 'carc-i101l');
+    sleep 1;    # what was written just now is read a little later only
     return;
 }
 
