@@ -355,7 +355,8 @@ sub load {
         my (undef, $error) =
             by_perl($token, keys => $keys, issuer => 'gateway.test', audience => 'orders');
         $error ? $bad++ : $good++;
-        $why .= $error if $error;
+        $why .= "$error: " . kid_of($token) . ' of ' . kids($keys) . ', read ' . (time - $read) . ' s ago;'
+            if $error;
     }
     print "$good\t$bad\t$why\n";
     close STDOUT;

@@ -239,7 +239,8 @@ static int apply_mode(request_rec *r, mtls_request_t *rq, mtls_reason_t reason, 
     case MTLS_MODE_AUTHZ:
         if (last_chance && !authz_was_consulted(r))
             return refuse(r, rq, rq->here, reason);
-        describe(r, rq, rq->here, mtls_verdict_deny, reason);
+        if (!rq->granted) /* by a policy that Require named */
+            describe(r, rq, rq->here, mtls_verdict_deny, reason);
         return DECLINED;
     default:
         return refuse(r, rq, rq->here, reason);

@@ -68,7 +68,8 @@ static authz_status check_policy(request_rec *r, const char *line, const void *p
         if (!require->merged) /* unresolved: the check of the configuration did not run */
             continue;
         judged = mtls_verdict_judge(r, require->merged);
-        if (!rq->merged || !rq->merged->under_policy)
+        if (!rq->merged || !rq->merged->under_policy ||
+            (judged->decision.reason == MTLS_OK && rq->verdict == mtls_verdict_deny))
             mtls_access_describe(r, rq, judged);
         if (judged->decision.reason == MTLS_OK && mtls_access_grant(r, rq, judged))
             return AUTHZ_GRANTED;

@@ -58,14 +58,25 @@ static const apr_array_header_t *identity_env(apr_pool_t *p, mtls_peer_t *peer,
 
 /* ---- headers ---- */
 
-static void count(mtls_exports_t *e, const mtls_merged_t *merged, const char *name,
-                  const char *value)
+/* One under way. What a value is put together from goes with `scratch`: a connection would keep
+ * several times what it needs. */
+typedef struct making_t {
+    apr_pool_t *p, *scratch;
+    mtls_peer_t *peer;
+    const mtls_merged_t *merged;
+    mtls_identity_t identity;
+    mtls_exports_t *out;
+} making_t;
+
+/* The value to keep. */
+static const char *keep(making_t *m, const char *name, const char *value)
 {
     apr_size_t bytes = strlen(value);
 
-    e->bytes += bytes;
-    if (bytes > (apr_size_t)merged->header_limit)
-        e->too_large = name;
+    m->out->bytes += bytes + sizeof(mtls_header_t);
+    if (bytes > (apr_size_t)m->merged->header_limit)
+        m->out->too_large = name;
+    return apr_pstrmemdup(m->p, value, bytes);
 }
 
 /* The header's text, or NULL when one of its attributes is absent. */
@@ -86,38 +97,39 @@ static const char *header_text(apr_pool_t *p, const mtls_export_header_t *header
     return *text ? mtls_text_encode_control(p, text) : NULL;
 }
 
-static void write_headers(apr_pool_t *p, const mtls_merged_t *merged,
-                          const mtls_identity_t *identity, mtls_exports_t *e)
+static void write_headers(making_t *m)
 {
+    const mtls_merged_t *merged = m->merged;
+    const char *text;
     int i;
 
-    e->headers = apr_pcalloc(p, sizeof(*e->headers) * (apr_size_t)(merged->header_count + 1));
+    m->out->headers =
+        apr_pcalloc(m->p, sizeof(*m->out->headers) * (apr_size_t)(merged->header_count + 1));
     for (i = 0; i < merged->header_count; i++) {
-        if (!merged->headers[i]->pieces)
-            continue;
-        e->headers[i] = header_text(p, merged->headers[i], identity);
-        if (e->headers[i])
-            count(e, merged, merged->headers[i]->name, e->headers[i]);
+        const mtls_export_header_t *header = merged->headers[i];
+        text = header->pieces ? header_text(m->scratch, header, &m->identity) : NULL;
+        m->out->headers[i] = text ? keep(m, header->name, text) : NULL;
     }
 }
 
 /* ---- formats ---- */
 
 /* The certificates of the verified chain above the leaf. 0: they are not to be had. */
-static int take_chain(apr_pool_t *p, mtls_peer_t *peer, mtls_identity_t *identity)
+static int take_chain(making_t *m)
 {
+    mtls_identity_t *identity = &m->identity;
     mtls_peer_path_t path;
     mtls_span_t *cas;
     int i, n;
 
     if (identity->evidence->chain->exempt)
         return 1;
-    if (!mtls_peer_path(peer, identity->evidence, &path))
+    if (!mtls_peer_path(m->peer, identity->evidence, &path))
         return 0;
     n = sk_X509_num(path.certificates) - 1;
-    cas = apr_pcalloc(p, sizeof(*cas) * (apr_size_t)(n > 0 ? n : 1));
+    cas = apr_pcalloc(m->scratch, sizeof(*cas) * (apr_size_t)(n > 0 ? n : 1));
     for (i = 0; i < n; i++) {
-        if (!mtls_x509_der(p, sk_X509_value(path.certificates, i + 1), &cas[i]))
+        if (!mtls_x509_der(m->scratch, sk_X509_value(path.certificates, i + 1), &cas[i]))
             break;
     }
     mtls_peer_path_done(&path);
@@ -127,58 +139,66 @@ static int take_chain(apr_pool_t *p, mtls_peer_t *peer, mtls_identity_t *identit
 }
 
 /* Those that no MTLSExportHeader replaces. */
-static const apr_array_header_t *keep_own(const mtls_merged_t *merged, apr_array_header_t *headers,
-                                          mtls_exports_t *e)
+static void keep_formats(making_t *m, const apr_array_header_t *headers)
 {
-    int i, n = 0;
-
-    for (i = 0; i < headers->nelts; i++) {
-        mtls_header_t header = APR_ARRAY_IDX(headers, i, mtls_header_t);
-        if (mtls_merged_writes(merged, header.name))
-            continue;
-        count(e, merged, header.name, header.value);
-        APR_ARRAY_IDX(headers, n++, mtls_header_t) = header;
-    }
-    headers->nelts = n;
-    return headers;
-}
-
-static void write_formats(apr_pool_t *p, mtls_peer_t *peer, const mtls_merged_t *merged,
-                          mtls_identity_t *identity, mtls_exports_t *e)
-{
-    apr_array_header_t *out = apr_array_make(p, 8, sizeof(mtls_header_t));
+    apr_array_header_t *kept = apr_array_make(m->p, headers->nelts, sizeof(mtls_header_t));
     int i;
 
-    if (merged->exports_chain && !take_chain(p, peer, identity)) {
-        e->incomplete = 1;
+    for (i = 0; i < headers->nelts; i++) {
+        const mtls_header_t *header = &APR_ARRAY_IDX(headers, i, const mtls_header_t);
+        if (!mtls_merged_writes(m->merged, header->name))
+            mtls_header_push(kept, header->name, keep(m, header->name, header->value));
+    }
+    m->out->formats = kept;
+}
+
+/* What of ours is appended to an upstream's is judged for size with that. */
+static void write_format(making_t *m, const mtls_format_t *format, apr_array_header_t *headers)
+{
+    if (format->kind == MTLS_FORMAT_XFCC && (format->pairs & MTLS_XFCC_BY))
+        m->identity.gateway_uris = mtls_peer_gateway_uris(m->peer);
+    if (format->kind == MTLS_FORMAT_JWT &&
+        !mtls_jwt_subject(m->scratch, format->jwt, &m->identity).data)
+        m->out->ambiguous = 1;
+    if (!format->append)
+        mtls_format_headers(m->scratch, format, &m->identity, headers);
+    else if (!mtls_merged_writes(m->merged, MTLS_XFCC_HEADER))
+        m->out->xfcc =
+            keep(m, MTLS_XFCC_HEADER, mtls_xfcc_element(m->scratch, format->pairs, &m->identity));
+}
+
+static void write_formats(making_t *m)
+{
+    apr_array_header_t *headers = apr_array_make(m->scratch, 8, sizeof(mtls_header_t));
+    const apr_array_header_t *formats = m->merged->formats;
+    int i;
+
+    if (m->merged->exports_chain && !take_chain(m)) {
+        m->out->incomplete = 1;
         return;
     }
-    for (i = 0; i < merged->formats->nelts; i++) {
-        const mtls_format_t *format = &APR_ARRAY_IDX(merged->formats, i, mtls_format_t);
-        if (format->kind == MTLS_FORMAT_XFCC && (format->pairs & MTLS_XFCC_BY))
-            identity->gateway_uris = mtls_peer_gateway_uris(peer);
-        if (format->kind == MTLS_FORMAT_JWT && !mtls_jwt_subject(p, format->jwt, identity).data)
-            e->ambiguous = 1;
-        if (format->append && !mtls_merged_writes(merged, MTLS_XFCC_HEADER))
-            e->xfcc = mtls_xfcc_element(p, format->pairs, identity);
-        else if (!format->append)
-            mtls_format_headers(p, format, identity, out);
-    }
-    e->formats = keep_own(merged, out, e);
+    for (i = 0; i < formats->nelts; i++)
+        write_format(m, &APR_ARRAY_IDX(formats, i, const mtls_format_t), headers);
+    keep_formats(m, headers);
 }
 
 mtls_exports_t *mtls_exports_make(apr_pool_t *p, mtls_peer_t *peer, const mtls_merged_t *merged,
                                   const mtls_evidence_t *evidence, apr_time_t now)
 {
-    mtls_exports_t *e = apr_pcalloc(p, sizeof(*e));
-    mtls_identity_t identity = {.evidence = evidence, .now = now};
+    making_t m = {.p = p,
+                  .peer = peer,
+                  .merged = merged,
+                  .identity = {.evidence = evidence, .now = now},
+                  .out = apr_pcalloc(p, sizeof(mtls_exports_t))};
 
-    if (merged->user && (e->user = mtls_exports_user(p, merged->user, &identity)) == NULL)
-        e->ambiguous = 1;
-    write_headers(p, merged, &identity, e);
+    apr_pool_create(&m.scratch, p);
+    if (merged->user && (m.out->user = mtls_exports_user(p, merged->user, &m.identity)) == NULL)
+        m.out->ambiguous = 1;
+    write_headers(&m);
     if (merged->formats)
-        write_formats(p, peer, merged, &identity, e);
+        write_formats(&m);
     if (merged->exports_env)
-        e->env = identity_env(p, peer, &identity);
-    return e;
+        m.out->env = identity_env(p, peer, &m.identity);
+    apr_pool_destroy(m.scratch);
+    return m.out;
 }

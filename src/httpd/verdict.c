@@ -323,6 +323,12 @@ static mtls_slot_t *slot_of(mtls_peer_t *peer, const mtls_merged_t *merged)
     return peer->slots[ordinal];
 }
 
+/* A trust store was replaced after it had verified the chain, and before that was exported. */
+static int misses_chain(const mtls_slot_t *slot)
+{
+    return slot->judged->exports && slot->judged->exports->incomplete;
+}
+
 /* Everything anew. */
 static const mtls_slot_t *renew(mtls_ocsp_round_t *round, const mtls_merged_t *merged)
 {
@@ -334,11 +340,13 @@ static const mtls_slot_t *renew(mtls_ocsp_round_t *round, const mtls_merged_t *m
     mtls_judged_t *judged = make_judged(r->pool, apr_time_now());
     const mtls_exports_t *before = slot->judged ? slot->judged->exports : NULL;
 
-    slot->valid_until = 0;
-    slot->from = judged->now;
     slot->vhost = mtls_server_of(r->server)->vhost;
-    slot->generation = mtls_reload_now(); /* before anything is looked at */
-    evaluate(p, round, merged, judged, slot);
+    do {
+        slot->valid_until = 0;
+        slot->from = judged->now;
+        slot->generation = mtls_reload_now(); /* before anything is looked at */
+        evaluate(p, round, merged, judged, slot);
+    } while (misses_chain(slot) && slot->generation != mtls_reload_now());
     if (kept && slot->judged->exports && slot->judged->exports != before)
         peer->kept_exports += slot->judged->exports->bytes;
     return slot;
