@@ -239,8 +239,8 @@ static void catch_up(mtls_watched_t *source, apr_uint64_t good)
 }
 
 /* A change counts once the file has been left alone for a moment, or did not change between two
- * looks (the clock of a file server may differ from ours). Who is behind the others does not wait: a
- * new child has what the parent had, which may be older than anything they have left. */
+ * looks (the clock of a file server may differ from ours). Who is behind the others does not wait:
+ * a new child has what the parent had, which may be older than anything they have left. */
 static void look_at(mtls_watched_t *source, apr_time_t now)
 {
     apr_time_t touched = 0;
