@@ -108,6 +108,7 @@ sub up {
     my $pid     = fork // die "cannot fork: $!\n";
     if (!$pid) {
         POSIX::close($_) for 3 .. 255;    # connections of the test
+        delete @ENV{qw(PERL5LIB PERL5OPT)};    # of the test: its folders may be closed to others
         open STDIN, '<', '/dev/null'
             and open STDOUT, '>>', "$self->{dir}/log"
             and open STDERR, '>&', \*STDOUT
