@@ -238,9 +238,17 @@ static void catch_up(mtls_watched_t *source, apr_uint64_t good)
     mtls_look_end(&attempt.look); /* its texts are the kept file's */
 }
 
+/* Whether what is there now need not be left alone for a moment before it counts. A new child has
+ * what the parent had, which may be older than anything the others have left: it takes what one of
+ * them has loaded in just this state, and a key in any, of which no half can be taken for a whole.
+ */
+static int may_hurry(const mtls_watched_t *source, apr_uint64_t state, apr_uint64_t good)
+{
+    return good && good != source->in_force && (state == good || source->secret);
+}
+
 /* A change counts once the file has been left alone for a moment, or did not change between two
- * looks (the clock of a file server may differ from ours). Who is behind the others does not wait:
- * a new child has what the parent had, which may be older than anything they have left. */
+ * looks (the clock of a file server may differ from ours). */
 static void look_at(mtls_watched_t *source, apr_time_t now)
 {
     apr_time_t touched = 0;
@@ -251,7 +259,7 @@ static void look_at(mtls_watched_t *source, apr_time_t now)
         return;
     if (good && good != source->in_force && good != state)
         catch_up(source, good);
-    if ((!good || good == source->in_force) && state != source->pending &&
+    if (!may_hurry(source, state, good) && state != source->pending &&
         touched > now - MTLS_FILE_QUIET && touched < now + MTLS_FILE_QUIET) {
         source->pending = state;
         return;
