@@ -742,6 +742,51 @@ CONF
     cmp_ok($after - $before, '<', 512, 'and all formats cost it no memory');
 }
 
+# --- RequestHeader in .htaccess, which nobody has read at the start, and by a variable -------------
+{
+    my $docs = files_dir('htaccess');
+    replace_file("$docs/env.cgi", MTLSTest::Server::slurp("$FindBin::RealBin/htdocs/cgi-bin/env.cgi"));
+    chmod 0755, "$docs/env.cgi";
+    replace_file("$docs/.htaccess", <<'HTACCESS');
+RequestHeader set X-Own set
+RequestHeader set X-Variable "%{SSL_CLIENT_S_DN}e"
+RequestHeader set X-Ssl "%{SSL_CLIENT_S_DN}s"
+RequestHeader set X-Expression "expr=%{SSL_CLIENT_S_DN}"
+HTACCESS
+    for my $allowed ('AllowOverride All', 'AllowOverride FileInfo',
+        'AllowOverrideList RequestHeader', 'AllowOverride None')
+    {
+        my $none = $allowed =~ /None/;
+        my $htaccess = private(name => 'htaccess', config => <<"CONF");
+Define SUBJECT "%{SSL_CLIENT_S_DN}e"
+<Directory "$docs">
+    $allowed
+    Require all granted
+    Options +ExecCGI
+    SetHandler cgi-script
+</Directory>
+Listen 127.0.0.1:\@Port_Main\@
+<VirtualHost 127.0.0.1:\@Port_Main\@>
+    ServerName gateway.test
+    \@TLS\@
+    SSLVerifyClient optional_no_ca
+    SSLOptions +StdEnvVars
+    DocumentRoot "$docs"
+    <Location "/">
+        MTLSRequire subject.O "Nobody"
+        MTLSMode report
+        @{[ $none ? 'RequestHeader set X-Own "set ${SUBJECT}"' : '' ]}
+    </Location>
+</VirtualHost>
+CONF
+        my $r = $htaccess->tls(cert => 'partner')->request('/env.cgi');
+        is($r->outcome, '200 report subject_mismatch', "$allowed: reported");
+        like($r->body, qr/^HTTP_X_OWN=set/m, "$allowed: the header is set");
+        unlike($r->body, qr{\Q$cn\E|Big Partner}, "$allowed: nothing tells of the certificate");
+        $htaccess->stop;
+    }
+}
+
 # --- configurations -------------------------------------------------------------------------------
 my $checker = MTLSTest::ConfigCheck->new(
     modules => [qw(

@@ -145,9 +145,18 @@ static void add_early(void)
     ap_hook_fixups(conceal_early, after_ssl, before_headers, APR_HOOK_MIDDLE);
 }
 
+/* What .htaccess files say is not known before a request. */
+static int htaccess_may_set_headers(void)
+{
+    return mtls_conftree_mentions("AllowOverride", "All") ||
+           mtls_conftree_mentions("AllowOverride", "FileInfo") ||
+           mtls_conftree_mentions("AllowOverrideList", "RequestHeader");
+}
+
 void mtls_conceal_begin(void)
 {
-    if (mtls_conftree_mentions("RequestHeader", "SSL"))
+    if (ap_find_linked_module("mod_headers.c") &&
+        (mtls_conftree_mentions("RequestHeader", "SSL") || htaccess_may_set_headers()))
         mtls_site_add_hooks(add_early);
 }
 
