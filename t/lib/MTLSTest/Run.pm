@@ -90,12 +90,12 @@ sub make_inputs {
     return;
 }
 
+# Only sources: in t/conf another run may be making its certificates meanwhile.
 sub copy_sources {
     my ($run) = @_;
-    for my $from ('conf', 'htdocs') {
-        system('cp', '-R', source_dir() . "/$from", "$run/") == 0
-            or die "cannot copy $from to $run\n";
-    }
+    my $source = source_dir();
+    system('cp', glob("$source/conf/*.in"), "$run/conf/") == 0 or die "cannot copy to $run/conf\n";
+    system('cp', '-R', "$source/htdocs", "$run/") == 0 or die "cannot copy to $run/htdocs\n";
     return;
 }
 
