@@ -10,6 +10,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 use File::Path qw(make_path);
 use MTLSTest;
+use MTLSTest::Await qw(await);
 use MTLSTest::Backend;
 use MTLSTest::Files  qw(files_dir replace_file);
 use MTLSTest::Layout qw(load_modules runtime_user);
@@ -159,10 +160,20 @@ for my $http (@versions) {
     my $path  = "/public/$http";
     my $first = $server->get($path, http => $http);
     is($first->status . ' ' . made_for($first), '200 ' . $first->id, "$http, open: made");
+
+    # A client that goes once it has read Content-Length bytes keeps an answer from being stored.
+    my %asked = ($first->id => 1);
+    my $hit   = await(sub {
+        my $r = $server->get($path, http => $http);
+        $asked{ $r->id } = 1;
+        return ($r->header('X-Cache') // '') =~ /\AHIT\b/ && $r;
+    });
+    ok($hit && $asked{ made_for($hit) } && made_for($hit) ne $hit->id, "$http, open: kept");
     for my $cert (undef, 'partner', 'other-partner') {
         my $r = $server->get($path, cert => $cert, http => $http);
         is(join(' ', $r->status, made_for($r), (split ' ', $r->header('X-Cache') // '-')[0]),
-            '200 ' . $first->id . ' HIT', "$http, open: from the cache for " . ($cert // 'nobody'));
+            '200 ' . made_for($hit) . ' HIT',
+            "$http, open: from the cache for " . ($cert // 'nobody'));
     }
 }
 
