@@ -13,25 +13,13 @@ use MTLSTest::Await qw(await await_outcome);
 use MTLSTest::Files
     qw(files_dir pki_text replace_file rewrite_file append_file mount_version copy_pki);
 use MTLSTest::H2;
+use MTLSTest::Layout qw(several_children);
 
 my $dir   = files_dir('reload');
 my %text  = map { $_ => pki_text("$_.crt") } qw(root carc-i101l carc-i102l stranger-root);
 my $roots = $text{root} . $text{'carc-i101l'};
 
-# Several children that stay, whatever the load.
-my $children =
-    join "\n",
-    mpm() eq 'prefork'
-    ? ('StartServers 4', 'MinSpareServers 4', 'MaxSpareServers 12', 'MaxRequestWorkers 24')
-    : (
-    'StartServers 3',
-    'ServerLimit 3',
-    'ThreadsPerChild 12',
-    'ThreadLimit 12',
-    'MinSpareThreads 36',
-    'MaxSpareThreads 36',
-    'MaxRequestWorkers 36'
-    );
+my $children = several_children();
 
 # --- what changes, and how ------------------------------------------------------------------------
 sub by_rename {

@@ -368,24 +368,7 @@ SKIP: {
 }
 
 # --- what cannot mean anything --------------------------------------------------------------------
-my $checker = MTLSTest::ConfigCheck->new(
-    modules => [qw(
-        authn_core authz_core authz_host alias dir headers log_config mime setenvif socache_shmcb
-        mtls_policy ssl
-    )],
-    configuration => sub {
-        my ($outside, $inside) = @_;
-        return <<"CONF";
-$outside
-Listen 127.0.0.1:\@Port_Main\@
-<VirtualHost 127.0.0.1:\@Port_Main\@>
-ServerName gateway.test
-\@TLS\@
-$inside
-</VirtualHost>
-CONF
-    }
-);
+my $checker = MTLSTest::ConfigCheck->new;
 my $all = qr/none.*env.*rfc9440.*xfcc.*google.*aws-alb.*ingress-nginx.*traefik.*jwt/;
 $checker->refused('location', 'MTLSExport',               'MTLSExport', $all);
 $checker->refused('location', 'MTLSExport rfc9441',       'MTLSExport', 'rfc9441', $all);

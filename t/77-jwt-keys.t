@@ -15,6 +15,7 @@ use MTLSTest::Await qw(await);
 use MTLSTest::Backend;
 use MTLSTest::ConfigCheck;
 use MTLSTest::Files  qw(files_dir pki_text replace_file rewrite_file);
+use MTLSTest::Layout qw(several_children);
 use MTLSTest::Tokens qw(make_key kid_of key_set by_perl tokens_in thumbprint_of);
 use POSIX       ();
 use Time::HiRes qw(time sleep);
@@ -43,20 +44,7 @@ sub own {
     return;
 }
 
-# Several children that stay.
-my $children =
-    join "\n",
-    mpm() eq 'prefork'
-    ? ('StartServers 4', 'MinSpareServers 4', 'MaxSpareServers 12', 'MaxRequestWorkers 24')
-    : (
-    'StartServers 3',
-    'ServerLimit 3',
-    'ThreadsPerChild 12',
-    'ThreadLimit 12',
-    'MinSpareThreads 36',
-    'MaxSpareThreads 36',
-    'MaxRequestWorkers 36'
-    );
+my $children = several_children();
 
 sub config {
     my (@lines) = @_;
@@ -363,10 +351,42 @@ sub load {
     POSIX::_exit(0);
 }
 
+# --- a new child ----------------------------------------------------------------------------------
+# It is forked by a parent that has not followed yet, while the file does not come to rest.
+{
+    put('fresh.pem', $pem{one});
+    $server = private(
+        name      => 'jwt-new-child',
+        processes => join("\n",
+            mpm() eq 'prefork'
+            ? ('StartServers 1', 'MinSpareServers 1', 'MaxSpareServers 1', 'MaxRequestWorkers 1')
+            : ('StartServers 1', 'ServerLimit 1', 'ThreadsPerChild 8', 'MaxRequestWorkers 8')),
+        config => config("\"$dir/fresh.pem\"")
+    );
+    is(kids(published()), $kid{one}, 'a key');
+    put('fresh.pem', $pem{two});
+    ok(await(sub { kids(published()) eq $kid{two} }), 'another one is in force in the only child');
+    my $toucher = fork // die "cannot fork: $!\n";
+    if (!$toucher) {
+        my $until = time + 60;
+        while (time < $until) { utime undef, undef, "$dir/fresh.pem"; select undef, undef, undef, 0.05 }
+        POSIX::_exit(0);
+    }
+    my $children = sub {
+        my $parent = $server->{pid};
+        return split ' ', MTLSTest::Server::slurp("/proc/$parent/task/$parent/children");
+    };
+    my @old = $children->();
+    my %old = map { $_ => 1 } @old;
+    kill KILL => @old;    # with a threaded MPM mod_cgid's daemon is the second
+    ok(await(sub { my @new = $children->(); @new == @old && !grep { $old{$_} } @new }), 'it dies');
+    is(kids(published()), $kid{two}, 'which begins with the key the old one had, not with the first');
+    kill TERM => $toucher;
+    waitpid $toucher, 0;
+    $server->stop;
+}
+
 # --- what cannot sign fails "httpd -t" ------------------------------------------------------------
-my @modules = qw(
-    authn_core authz_core alias dir headers log_config mime setenvif socache_shmcb mtls_policy ssl
-);
 put('good.pem',      $pem{one});
 put('again.pem',     $pem{two});
 put('weak.pem',      make_key(undef, qw(-algorithm RSA -pkeyopt rsa_keygen_bits:1024)));
@@ -382,21 +402,7 @@ put('public.pem', openssl('pkey', '-in', "$dir/good.pem", '-pubout'));
 put('open.pem',   $pem{three});
 chmod 0644, "$dir/open.pem";
 
-my $check = MTLSTest::ConfigCheck->new(
-    modules       => \@modules,
-    configuration => sub {
-        my ($outside, $inside) = @_;
-        return <<"CONF";
-$outside
-Listen 127.0.0.1:\@Port_Main\@
-<VirtualHost 127.0.0.1:\@Port_Main\@>
-ServerName gateway.test
-\@TLS\@
-$inside
-</VirtualHost>
-CONF
-    }
-);
+my $check = MTLSTest::ConfigCheck->new;
 my $section = "<Location \"/a\">\nMTLSTrust vhost\nMTLSExport jwt aud=a\n</Location>";
 my $key     = "MTLSSigningKey \"$dir/good.pem\"";
 $check->accepted(@$_) for ['server', $key], ['vhost', $key], ['vhost', "$key\n$section"],

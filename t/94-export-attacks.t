@@ -788,24 +788,7 @@ CONF
 }
 
 # --- configurations -------------------------------------------------------------------------------
-my $checker = MTLSTest::ConfigCheck->new(
-    modules => [qw(
-        authn_core authz_core authz_host alias dir headers log_config mime setenvif socache_shmcb
-        mtls_policy ssl
-    )],
-    configuration => sub {
-        my ($outside, $inside) = @_;
-        return <<"CONF";
-$outside
-Listen 127.0.0.1:\@Port_Main\@
-<VirtualHost 127.0.0.1:\@Port_Main\@>
-ServerName gateway.test
-\@TLS\@
-$inside
-</VirtualHost>
-CONF
-    }
-);
+my $checker = MTLSTest::ConfigCheck->new;
 for my $network ('0.0.0.0/0.0.0.0', '10.0.0.0/255.0.255.0', '"10.0.0.0/ 8"', '10.0.0.0/-8') {
     $checker->refused('location', "MTLSExport xfcc append\nMTLSTrustedProxy $network",
         'MTLSTrustedProxy');

@@ -19,10 +19,29 @@ my %CONTEXT = (
 );
 my %OUTSIDE = map { $_ => 1 } qw(server policy store);
 
+# One virtual host with TLS, and nothing else.
+my @MODULES = qw(
+    authn_core authz_core authz_host alias dir headers log_config mime setenvif socache_shmcb
+    mtls_policy ssl
+);
+
+sub one_host {
+    my ($outside, $inside) = @_;
+    return <<"CONF";
+$outside
+Listen 127.0.0.1:\@Port_Main\@
+<VirtualHost 127.0.0.1:\@Port_Main\@>
+ServerName gateway.test
+\@TLS\@
+$inside
+</VirtualHost>
+CONF
+}
+
 # configuration: from a text outside the virtual host and one inside it; modules
 sub new {
     my ($class, %self) = @_;
-    return bless {%self}, $class;
+    return bless { configuration => \&one_host, modules => \@MODULES, %self }, $class;
 }
 
 # Exit status, what was said, the server that was not started.

@@ -14,7 +14,7 @@ use Exporter 'import';
 
 our @EXPORT_OK =
     qw(source_dir run_dir pki_dir make_pki httpd module_path mpm load_modules runtime_user
-    common_directives free_port);
+    common_directives several_children free_port);
 
 my $SOURCE = dirname(dirname(dirname(abs_path(__FILE__))));
 
@@ -129,6 +129,22 @@ ServerTokens Prod
     AllowOverride None
 </Directory>
 CONF
+}
+
+# Directives for several children that stay, whatever the load: three processes of the threaded MPMs.
+sub several_children {
+    return join "\n",
+        mpm() eq 'prefork'
+        ? ('StartServers 4', 'MinSpareServers 4', 'MaxSpareServers 12', 'MaxRequestWorkers 24')
+        : (
+        'StartServers 3',
+        'ServerLimit 3',
+        'ThreadsPerChild 12',
+        'ThreadLimit 12',
+        'MinSpareThreads 36',
+        'MaxSpareThreads 36',
+        'MaxRequestWorkers 36'
+        );
 }
 
 # Bound for a moment to learn a port nobody has. Ports are not handed out twice by one process, lie
