@@ -261,10 +261,10 @@ sub answer_of {
 
 for my $cert ('c-crowd', 'c-expired') {
     if ($cert eq 'c-expired') {
-        $responder->set($cert, status => 'good', this => -5, next => 1);
+        $responder->set($cert, status => 'good', this => -5, next => 4);
         my $known = ask_timed($server, '/require', cert => $cert, vhost => 'patient');
         is($known->{outcome}, '200 ok', "$cert: about to expire");
-        my $expires = time + 2;
+        my $expires = time + 5;
         await(sub { time > $expires });
     }
     $responder->set($cert, status => 'good', delay => DELAY);
