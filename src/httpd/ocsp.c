@@ -18,7 +18,10 @@
 #include "httpd/site.h"
 #include "ocsp/ask.h"
 #include "ocsp/lookup.h"
+#include "ocsp/offer.h"
 #include "ocsp/revocations.h"
+#include "policy/limits.h"
+#include "policy/value.h"
 
 APLOG_USE_MODULE(mtls_policy);
 
@@ -34,9 +37,10 @@ static struct {
 
 /* A status that is worth waiting for. */
 typedef struct wanted_t {
-    mtls_span_t ask; /* encoded: what is asked is the same exactly when this is */
-    int fd;          /* where the answer comes; -1: it has come, or cannot */
-    int failed;      /* it was asked for, and not to be had */
+    mtls_span_t ask;  /* encoded: what is asked is the same exactly when this is */
+    mtls_span_t sent; /* the same, and what the peer has brought */
+    int fd;           /* where the answer comes; -1: it has come, or cannot */
+    int failed;       /* it was asked for, and not to be had */
     mtls_answer_t answer;
 } wanted_t;
 
@@ -120,9 +124,10 @@ typedef struct asked_t {
     mtls_ocsp_subject_t subject;
     unsigned char key[MTLS_OCSP_KEY_BYTES];
     apr_array_header_t *urls;
+    mtls_span_t offered; /* what the peer has stapled; empty: nothing that nobody knows */
 } asked_t;
 
-static mtls_span_t encode(const mtls_ocsp_round_t *round, const asked_t *asked)
+static mtls_span_t encode(const mtls_ocsp_round_t *round, const asked_t *asked, mtls_span_t offered)
 {
     const mtls_ocsp_settings_t *settings = &mtls_server_of(round->r->server)->ocsp;
     apr_pool_t *p = round->r->pool;
@@ -130,6 +135,7 @@ static mtls_span_t encode(const mtls_ocsp_round_t *round, const asked_t *asked)
                       .issuer = der_of(p, asked->subject.issuer),
                       .responders = responders_of(p, asked->subject.responders),
                       .urls = asked->urls,
+                      .offered = offered,
                       .limits = limits_of(settings),
                       .stale = setting(settings->stale, MTLS_DEFAULT_OCSP_STALE),
                       .timeout = setting(settings->timeout, MTLS_DEFAULT_OCSP_TIMEOUT),
@@ -137,6 +143,19 @@ static mtls_span_t encode(const mtls_ocsp_round_t *round, const asked_t *asked)
 
     memcpy(ask.key, asked->key, sizeof(ask.key));
     return mtls_ask_encode(p, &ask);
+}
+
+static mtls_span_t encode_ask(const mtls_ocsp_round_t *round, const asked_t *asked)
+{
+    return encode(round, asked, mtls_span(NULL, 0));
+}
+
+/* With what the peer has brought, where all of it fits. */
+static mtls_span_t encode_all(const mtls_ocsp_round_t *round, const asked_t *asked)
+{
+    mtls_span_t all = encode(round, asked, asked->offered);
+
+    return all.len ? all : encode_ask(round, asked);
 }
 
 /* ---- one status ---- */
@@ -160,8 +179,9 @@ static const wanted_t *find_wanted(const mtls_ocsp_round_t *round, mtls_span_t a
     return NULL;
 }
 
-static void want(mtls_ocsp_round_t *round, mtls_span_t ask)
+static void want(mtls_ocsp_round_t *round, const asked_t *asked)
 {
+    mtls_span_t ask = encode_ask(round, asked);
     wanted_t *wanted;
 
     if (ask.len == 0)
@@ -175,6 +195,7 @@ static void want(mtls_ocsp_round_t *round, mtls_span_t ask)
     wanted = apr_array_push(round->wanted);
     memset(wanted, 0, sizeof(*wanted));
     wanted->ask = ask;
+    wanted->sent = asked->offered.len ? encode_all(round, asked) : ask;
     wanted->fd = -1;
 }
 
@@ -215,6 +236,35 @@ static int record_of(const mtls_ocsp_round_t *round, const asked_t *asked, const
     return mtls_cache() && mtls_ocsp_record_get(mtls_cache(), round->r->pool, asked->key, record);
 }
 
+static void tell_of_no_use(const mtls_ocsp_round_t *round, const asked_t *asked,
+                           const char *refusal)
+{
+    round->peer->staple_told = 1;
+    ap_log_rerror(
+        APLOG_MARK, APLOG_INFO, 0, round->r,
+        "mtls_policy: the OCSP response stapled to the certificate with SHA-1 %s is of no "
+        "use: %s",
+        mtls_value_hex(round->r->pool, asked->key, sizeof(asked->key)), refusal);
+}
+
+/* What the peer has brought counts beside what is known. Only what then is news stays in `asked`,
+ * for the process that keeps statuses. */
+static void take_offered(const mtls_ocsp_round_t *round, asked_t *asked, judging_t *judging)
+{
+    const mtls_lookup_terms_t *terms = &judging->terms;
+    mtls_span_t offered = asked->offered;
+    mtls_ocsp_proof_t proof;
+
+    asked->offered = mtls_span(NULL, 0);
+    if (!offered.len)
+        return;
+    if (mtls_offer_add(here.proofs, &asked->subject, offered, terms, &judging->record))
+        asked->offered = offered;
+    else if (!round->peer->staple_told &&
+             !mtls_offer_counts(here.proofs, &asked->subject, offered, terms, &proof))
+        tell_of_no_use(round, asked, mtls_offer_refusal(&asked->subject, offered, terms));
+}
+
 /* Whether there is anything that could be asked: a responder, or a folder of responses. */
 static int can_be_asked(const asked_t *asked)
 {
@@ -242,10 +292,19 @@ static int is_kept(mtls_ocsp_round_t *round, const asked_t *asked)
     return kept;
 }
 
+/* Whether the process has to be told, though nobody waits for it. */
+static int is_to_be_sent(mtls_ocsp_round_t *round, const asked_t *asked, const mtls_lookup_t *found,
+                         const wanted_t *wanted)
+{
+    if (!wanted && (asked->offered.len || (found->due != MTLS_DUE_NOT && can_be_asked(asked))))
+        return 1;
+    return found->status == MTLS_STATUS_REVOKED && !is_kept(round, asked);
+}
+
 static mtls_status_t judge_one(mtls_ocsp_round_t *round, asked_t *asked, apr_time_t *valid_until)
 {
     const mtls_ocsp_settings_t *settings = &mtls_server_of(round->r->server)->ocsp;
-    const wanted_t *wanted = round->asked ? find_wanted(round, encode(round, asked)) : NULL;
+    const wanted_t *wanted = round->asked ? find_wanted(round, encode_ask(round, asked)) : NULL;
     int askable = can_be_asked(asked), tried = round->asked || !askable;
     judging_t judging = {.terms = {.now = round->now,
                                    .limits = limits_of(settings),
@@ -258,13 +317,13 @@ static mtls_status_t judge_one(mtls_ocsp_round_t *round, asked_t *asked, apr_tim
         judging.terms.stale = setting(settings->stale, MTLS_DEFAULT_OCSP_STALE);
     if (!record_of(round, asked, wanted, &judging.record))
         memset(&judging.record, 0, sizeof(judging.record));
+    take_offered(round, asked, &judging);
     look_up(round, asked, &judging);
     if (found->due == MTLS_DUE_WAIT && !tried && round->may_wait) {
-        want(round, encode(round, asked));
+        want(round, asked);
         found->valid_until = round->now; /* the next request looks, and waits, itself */
-    } else if ((found->due != MTLS_DUE_NOT && askable && !wanted) ||
-               (found->status == MTLS_STATUS_REVOKED && !is_kept(round, asked))) {
-        mtls_ocsp_process_send(encode(round, asked), -1, 0);
+    } else if (is_to_be_sent(round, asked, found, wanted)) {
+        mtls_ocsp_process_send(encode_all(round, asked), -1, 0);
     }
     if (found->valid_until < *valid_until)
         *valid_until = found->valid_until;
@@ -305,6 +364,8 @@ static mtls_status_t judge_path(mtls_ocsp_round_t *round, const mtls_peer_path_t
         asked.subject.serial = X509_get0_serialNumber(asked.x);
         asked.subject.issuer = sk_X509_value(path->certificates, i + 1);
         asked.subject.responders = path->responders;
+        if (i == 0)
+            asked.offered = round->peer->staple;
         asked.urls = urls_of(round->r->pool, path->spec, asked.x);
         if (X509_digest(asked.x, EVP_sha1(), asked.key, NULL) != 1)
             return MTLS_STATUS_UNAVAILABLE;
@@ -341,6 +402,17 @@ mtls_status_t mtls_ocsp_status(void *round_, const mtls_evidence_t *evidence, in
     return status;
 }
 
+void mtls_ocsp_offer(mtls_peer_t *peer, mtls_span_t response)
+{
+    /* Of one that is too large enough is kept to say so. */
+    if (response.len > MTLS_MAX_OCSP_BYTES)
+        response.len = MTLS_MAX_OCSP_BYTES + 1;
+    if (mtls_span_equal(response, peer->staple))
+        return;
+    peer->staple = mtls_span_copy(peer->p, response);
+    peer->staple_told = 0;
+}
+
 /* ---- waiting ---- */
 
 /* Milliseconds of a clock nobody sets. */
@@ -365,7 +437,7 @@ static void send_wanted(wanted_t *wanted, apr_int64_t deadline)
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0)
         return;
-    if (mtls_ocsp_process_send(wanted->ask, fds[1], left(deadline)))
+    if (mtls_ocsp_process_send(wanted->sent, fds[1], left(deadline)))
         wanted->fd = fds[0];
     else
         close(fds[0]);
@@ -436,7 +508,7 @@ static void ask_without_waiting(const mtls_ocsp_round_t *round)
     int i;
 
     for (i = 0; i < round->wanted->nelts; i++)
-        mtls_ocsp_process_send(APR_ARRAY_IDX(round->wanted, i, wanted_t).ask, -1, 0);
+        mtls_ocsp_process_send(APR_ARRAY_IDX(round->wanted, i, wanted_t).sent, -1, 0);
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, round->r,
                   "mtls_policy: %d requests wait for OCSP statuses already: this one does not",
                   here.most_waiting);

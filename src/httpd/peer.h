@@ -60,6 +60,8 @@ typedef struct mtls_peer_t {
     const apr_array_header_t *allowed; /* the variables of an allowed request, of these two */
     const char *allowed_names;
     const apr_array_header_t *allowed_env;
+    mtls_span_t staple; /* the OCSP response a server has stapled (ocsp.c); empty: none */
+    int staple_told;    /* the log says that it is of no use */
 } mtls_peer_t;
 
 /* The peer of the request's connection (of an HTTP/2 stream's master) once its handshake is done;

@@ -126,7 +126,8 @@ static int count(const apr_array_header_t *array)
 
 static apr_size_t ask_size(const mtls_ask_t *ask)
 {
-    apr_size_t size = 1 + MTLS_OCSP_KEY_BYTES + 8 * 8 + 4 + ask->serial.len + 4 + ask->issuer.len;
+    apr_size_t size = 1 + MTLS_OCSP_KEY_BYTES + 8 * 8 + 4 + ask->serial.len + 4 + ask->issuer.len +
+                      4 + ask->offered.len;
     int i;
 
     for (i = 0; i < count(ask->responders); i++)
@@ -153,6 +154,7 @@ mtls_span_t mtls_ask_encode(apr_pool_t *p, const mtls_ask_t *ask)
     write_number(&w, ask->wait);
     write_span(&w, ask->serial);
     write_span(&w, ask->issuer);
+    write_span(&w, ask->offered);
     write_number(&w, count(ask->responders));
     for (i = 0; i < count(ask->responders); i++)
         write_span(&w, APR_ARRAY_IDX(ask->responders, i, mtls_span_t));
@@ -207,6 +209,7 @@ int mtls_ask_decode(apr_pool_t *p, mtls_span_t bytes, mtls_ask_t *ask)
     ask->wait = (int)read_number(&r, 0, 1);
     ask->serial = read_span(&r);
     ask->issuer = read_span(&r);
+    ask->offered = read_span(&r);
     read_responders(&r, ask);
     read_urls(&r, p, ask);
     if (read_to_its_end(&r) && ask->serial.len && ask->issuer.len)

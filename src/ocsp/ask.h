@@ -31,6 +31,7 @@ typedef struct mtls_ask_t {
     mtls_span_t issuer;                     /* Certificate, DER */
     apr_array_header_t *responders;         /* mtls_span_t: Certificate, DER; NULL: none */
     apr_array_header_t *urls; /* mtls_ask_url_t, to be tried in this order; NULL: none */
+    mtls_span_t offered;      /* a response that came without asking (ocsp/offer.h); empty: none */
     mtls_ocsp_limits_t limits;
     apr_interval_time_t
         stale; /* MTLSOCSPStale: so much longer than usual the cache is to keep it */

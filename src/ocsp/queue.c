@@ -187,12 +187,20 @@ static int is_left_alone(const mtls_queue_t *queue, const mtls_job_t *job,
     return ticks(queue) < job->until && memcmp(job->urls, urls, sizeof(job->urls)) == 0;
 }
 
+/* Something that what was said last did not know of. */
+static int brings_news(const mtls_job_t *job, const mtls_ask_t *ask)
+{
+    return ask->offered.len > 0 && !mtls_span_equal(ask->offered, job->answer.record.response) &&
+           !mtls_span_equal(ask->offered, job->answer.record.revocation);
+}
+
 /* Files of a folder count from the moment they are found, so there is always a look at it. */
 static int is_repeated(const mtls_queue_t *queue, const mtls_job_t *job, const mtls_ask_t *ask)
 {
     unsigned char urls[MTLS_DIGEST_BYTES];
 
-    if (queue->env->folder || !job->looked || ticks(queue) - job->looked >= REPEAT_FOR)
+    if (queue->env->folder || brings_news(job, ask) || !job->looked ||
+        ticks(queue) - job->looked >= REPEAT_FOR)
         return 0;
     if (job->answer.kind == MTLS_ANSWER_STATUS)
         return 1;
@@ -283,6 +291,8 @@ void mtls_queue_ask(mtls_queue_t *queue, const mtls_ask_t *ask, void *waiter)
             mtls_ending_answer(queue, job, &job->answer);
         else
             begin(queue, job, ask);
+    } else if (job->round && ask->offered.len) {
+        mtls_round_offer(job->round, ask->offered);
     }
     work(queue);
 }

@@ -8,6 +8,8 @@
 
 #include <openssl/evp.h>
 
+#include "ocsp/offer.h"
+
 #include "policy/value.h"
 
 /* How long the cache keeps a record past its end: that a good one was there is of use while nothing
@@ -186,6 +188,27 @@ static void add_folder(mtls_round_t *round, apr_pool_t *scratch)
         round->held.fetched_at = round->env->env->now();
 }
 
+/* 1: something else is held now. */
+static int add_offered(mtls_round_t *round, mtls_span_t der)
+{
+    mtls_lookup_terms_t terms = {.now = round->env->env->now(), .limits = round->ask.limits};
+    mtls_ocsp_proof_t proof;
+
+    return mtls_offer_counts(round->env->proofs, &round->subject, der, &terms, &proof) &&
+           mtls_offer_hold(&round->held, der, &proof);
+}
+
+void mtls_round_offer(mtls_round_t *round, mtls_span_t der)
+{
+    if (!add_offered(round, der))
+        return;
+    round->ask.offered = mtls_span_copy(round->p, der); /* for looks that are still to come */
+    mtls_held_keep(&round->held, round->p);
+    round->cache_is_right = round->file_is_right = 0;
+    if (mtls_span_equal(round->held.response, der))
+        round->from_folder = 0;
+}
+
 void mtls_round_look(mtls_round_t *round, const mtls_ocsp_record_t *remembered)
 {
     const mtls_round_env_t *env = round->env;
@@ -198,6 +221,7 @@ void mtls_round_look(mtls_round_t *round, const mtls_ocsp_record_t *remembered)
     round->before = mtls_held_status(&round->held);
     add_record(round, remembered);
     add_files(round, env->scratch);
+    (void)add_offered(round, round->ask.offered);
     add_folder(round, env->scratch);
 
     record = mtls_held_record(&round->held);

@@ -75,8 +75,12 @@ void mtls_round_end(mtls_round_t *round);
 /* Whom an ask would have asked, as SHA-256 in `digest`. */
 void mtls_round_urls(const mtls_ask_t *ask, unsigned char *digest);
 
-/* Look at everything there is: what was remembered, the cache, the folders. */
+/* Look at everything there is: what was remembered, the cache, the folders, what the ask brought.
+ */
 void mtls_round_look(mtls_round_t *round, const mtls_ocsp_record_t *remembered);
+
+/* One that came for the same certificate while the round goes on. Copied where it is news. */
+void mtls_round_offer(mtls_round_t *round, mtls_span_t der);
 
 /* Whether what is held is fresh; and not even due for renewal. */
 int mtls_round_is_fresh(const mtls_round_t *round);

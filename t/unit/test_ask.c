@@ -60,6 +60,7 @@ static mtls_ask_t full_ask(void)
     ask.urls = apr_array_make(pool, 2, sizeof(mtls_ask_url_t));
     add_url(&ask, "http://ocsp.example/a", 1);
     add_url(&ask, "http://[::1]:8080/", 0);
+    ask.offered = mtls_span_of("offered");
     ask.limits.skew = 300 * SECOND;
     ask.limits.max_age = 3600 * SECOND;
     ask.stale = 60 * SECOND;
@@ -122,6 +123,7 @@ static void assert_same_ask(const mtls_ask_t *a, const mtls_ask_t *b)
     assert_memory_equal(a->key, b->key, MTLS_OCSP_KEY_BYTES);
     assert_span_equal(a->serial, b->serial);
     assert_span_equal(a->issuer, b->issuer);
+    assert_span_equal(a->offered, b->offered);
     assert_int_equal(a->responders->nelts, b->responders->nelts);
     for (i = 0; i < a->responders->nelts; i++)
         assert_span_equal(APR_ARRAY_IDX(a->responders, i, mtls_span_t),
@@ -166,7 +168,9 @@ static void an_ask_may_be_without_urls_and_responders(void **state)
     ask.responders = NULL;
     ask.urls = NULL;
     ask.wait = ask.nonce = 0;
+    ask.offered = mtls_span(NULL, 0);
     assert_int_equal(mtls_ask_decode(pool, encoded(&ask), &got), 1);
+    assert_int_equal(got.offered.len, 0);
     assert_int_equal(got.urls->nelts, 0);
     assert_int_equal(got.responders->nelts, 0);
     assert_int_equal(got.wait, 0);
