@@ -125,13 +125,13 @@ static STACK_OF(X509) * recall(mtls_peer_t *peer, apr_time_t now)
 static void verify(mtls_peer_t *peer, apr_pool_t *p, const mtls_trust_store_t *store,
                    STACK_OF(X509) * sent, mtls_chain_result_t *result)
 {
-    apr_time_t now = result->from;
+    mtls_chain_ask_t ask = {peer->chain_leaf, sent, MTLS_PURPOSE_CLIENT, result->from};
 
-    mtls_chain_verify(p, store, peer->chain_leaf, sent, now, result);
+    mtls_chain_verify(p, store, &ask, result);
     /* Untrusted: a configured CA of the name may have another key. */
     if ((result->reason == MTLS_CHAIN_INCOMPLETE || result->reason == MTLS_CHAIN_UNTRUSTED) &&
-        !sent && recall(peer, now))
-        mtls_chain_verify(p, store, peer->chain_leaf, peer->recalled, now, result);
+        !sent && (ask.untrusted = recall(peer, ask.now)) != NULL)
+        mtls_chain_verify(p, store, &ask, result);
 }
 
 static mtls_peer_chain_t *place_of(mtls_peer_t *peer, const mtls_trust_handle_t *store)

@@ -224,6 +224,7 @@ static apr_time_t refused_until(X509_STORE_CTX *ctx, const mtls_trust_store_t *s
 /* What OpenSSL's callbacks need of one verification. */
 typedef struct verification_t {
     const mtls_trust_store_t *store;
+    const mtls_chain_ask_t *ask;
     unsigned long crl_flags; /* kept back until the signatures are proved */
     X509_STORE_CTX_verify_fn verify;
 } verification_t;
@@ -322,8 +323,24 @@ static const mtls_chain_t *make_chain(apr_pool_t *p, const mtls_trust_store_t *s
     return chain;
 }
 
+/* Where a certificate lists purposes, OpenSSL also takes the "server gated crypto" of the last
+ * century for a server's. For a client it takes clientAuth alone. */
+static int has_purpose(const STACK_OF(X509) * verified, mtls_purpose_t purpose)
+{
+    int i;
+
+    for (i = 0; purpose == MTLS_PURPOSE_SERVER && i < sk_X509_num(verified); i++) {
+        X509 *x = sk_X509_value(verified, i);
+        if ((X509_get_extension_flags(x) & EXFLAG_XKUSAGE) &&
+            !(X509_get_extended_key_usage(x) & XKU_SSL_SERVER))
+            return 0;
+    }
+    return 1;
+}
+
 /* What X509_verify_cert() does not refuse and we do. */
-static void check_path(X509 *leaf, const STACK_OF(X509) * verified, mtls_chain_result_t *result)
+static void check_path(const mtls_chain_ask_t *ask, const STACK_OF(X509) * verified,
+                       mtls_chain_result_t *result)
 {
     mtls_reason_t reason;
     const char *refusal = mtls_path_refusal(verified, &reason);
@@ -331,9 +348,12 @@ static void check_path(X509 *leaf, const STACK_OF(X509) * verified, mtls_chain_r
     if (sk_X509_num(verified) < 2)
         refuse(result, MTLS_CHAIN_INVALID, X509_V_ERR_CERT_UNTRUSTED,
                "the certificate is itself a trust anchor");
-    else if (X509_get_extension_flags(leaf) & EXFLAG_CA)
+    else if (X509_get_extension_flags(ask->leaf) & EXFLAG_CA)
         refuse(result, MTLS_PURPOSE_MISMATCH, X509_V_ERR_INVALID_PURPOSE,
                "the certificate is a CA's");
+    else if (!has_purpose(verified, ask->purpose))
+        refuse(result, MTLS_PURPOSE_MISMATCH, X509_V_ERR_INVALID_PURPOSE,
+               X509_verify_cert_error_string(X509_V_ERR_INVALID_PURPOSE));
     else if (refusal)
         refuse(result, reason, X509_V_ERR_APPLICATION_VERIFICATION, refusal);
 }
@@ -367,23 +387,37 @@ static void verified_chain(apr_pool_t *p, X509_STORE_CTX *ctx, const verificatio
     if (!verified || sk_X509_num(verified) < 1)
         refuse(result, MTLS_INTERNAL_ERROR, X509_V_ERR_UNSPECIFIED, "no chain was built");
     else
-        check_path(X509_STORE_CTX_get0_cert(ctx), verified, result);
+        check_path(v->ask, verified, result);
     if (!result->detail)
         check_revoked(v, verified, result);
     if (!result->detail && (chain = make_chain(p, v->store, verified)) != NULL)
         allow(result, chain, good_until(ctx, v->store, verified, result->from));
 }
 
-static int set_parameters(X509_STORE_CTX *ctx, verification_t *v, apr_time_t now)
+/* Said once for all: what the store's own parameters may say of a purpose does not count. */
+static int set_purpose(X509_VERIFY_PARAM *param, mtls_purpose_t purpose)
+{
+    switch (purpose) {
+    case MTLS_PURPOSE_CLIENT:
+        return X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_CLIENT) == 1 &&
+               X509_VERIFY_PARAM_set_trust(param, X509_TRUST_SSL_CLIENT) == 1;
+    case MTLS_PURPOSE_SERVER:
+        return X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_SERVER) == 1 &&
+               X509_VERIFY_PARAM_set_trust(param, X509_TRUST_SSL_SERVER) == 1;
+    default:
+        return 0;
+    }
+}
+
+static int set_parameters(X509_STORE_CTX *ctx, verification_t *v)
 {
     X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
 
-    if (X509_STORE_CTX_set_default(ctx, "ssl_client") != 1 ||
-        X509_STORE_CTX_set_app_data(ctx, v) != 1)
+    if (!set_purpose(param, v->ask->purpose) || X509_STORE_CTX_set_app_data(ctx, v) != 1)
         return 0;
     X509_VERIFY_PARAM_set_depth(param, v->store->depth);
     X509_VERIFY_PARAM_set_auth_level(param, SECURITY_LEVEL);
-    X509_VERIFY_PARAM_set_time(param, (time_t)apr_time_sec(now));
+    X509_VERIFY_PARAM_set_time(param, (time_t)apr_time_sec(v->ask->now));
     /* Rules read the common name: where host names are constrained it counts as one, too. */
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_ALWAYS_CHECK_SUBJECT);
     v->crl_flags = X509_VERIFY_PARAM_get_flags(param) & CRL_FLAGS;
@@ -429,16 +463,15 @@ static STACK_OF(X509) * helpers_of(const mtls_trust_store_t *store, STACK_OF(X50
 }
 
 /* One path. `bad` gets the helper that may be left out to find another one; NULL: there is none. */
-static void verify_path(apr_pool_t *p, const mtls_trust_store_t *store, X509 *leaf,
-                        STACK_OF(X509) * helpers, mtls_chain_result_t *result, X509 **bad)
+static void verify_path(apr_pool_t *p, verification_t v, STACK_OF(X509) * helpers,
+                        mtls_chain_result_t *result, X509 **bad)
 {
-    verification_t v = {store, 0, NULL};
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     int error;
 
     *bad = NULL;
-    if (!ctx || X509_STORE_CTX_init(ctx, store->certificates, leaf, helpers) != 1 ||
-        !set_parameters(ctx, &v, result->from))
+    if (!ctx || X509_STORE_CTX_init(ctx, v.store->certificates, v.ask->leaf, helpers) != 1 ||
+        !set_parameters(ctx, &v))
         goto done;
     if (X509_verify_cert(ctx) == 1 && X509_STORE_CTX_get_error(ctx) == X509_V_OK) {
         verified_chain(p, ctx, &v, result);
@@ -448,7 +481,7 @@ static void verify_path(apr_pool_t *p, const mtls_trust_store_t *store, X509 *le
         *bad = dead_end(ctx, error);
     }
     if (result->reason != MTLS_OK)
-        result->valid_until = refused_until(ctx, store, leaf, result->from);
+        result->valid_until = refused_until(ctx, v.store, v.ask->leaf, result->from);
 done:
     X509_STORE_CTX_free(ctx);
     ERR_clear_error();
@@ -469,17 +502,18 @@ static int take_out(STACK_OF(X509) * helpers, const X509 *x)
 
 /* OpenSSL takes the first CA of the right name, and does not come back from a dead end: while a CA
  * is renewed there are two. The reason of the first path is told when none is good. */
-static void verify(apr_pool_t *p, const mtls_trust_store_t *store, X509 *leaf,
+static void verify(apr_pool_t *p, const mtls_trust_store_t *store, const mtls_chain_ask_t *ask,
                    STACK_OF(X509) * helpers, mtls_chain_result_t *result)
 {
+    const verification_t v = {store, ask, 0, NULL};
     mtls_chain_result_t other = *result;
     X509 *bad = NULL;
     int tries;
 
-    verify_path(p, store, leaf, helpers, result, &bad);
+    verify_path(p, v, helpers, result, &bad);
     for (tries = 1; tries < MTLS_MAX_PATHS && take_out(helpers, bad); tries++) {
         mtls_chain_result_t next = other;
-        verify_path(p, store, leaf, helpers, &next, &bad);
+        verify_path(p, v, helpers, &next, &bad);
         if (next.reason == MTLS_OK || next.reason == MTLS_REVOKED_CRL ||
             next.reason == MTLS_CRL_UNAVAILABLE)
             *result = next; /* all signatures of this path are proved */
@@ -497,64 +531,66 @@ static int is_allowed(const mtls_trust_store_t *store, const unsigned char *sha2
 }
 
 /* Everything a result depends on but the store and the time. */
-static int make_key(const unsigned char *leaf_sha256, X509 *leaf, const STACK_OF(X509) * untrusted,
+static int make_key(const unsigned char *leaf_sha256, const mtls_chain_ask_t *ask,
                     mtls_chain_key_t *key)
 {
+    const unsigned char purpose = (unsigned char)ask->purpose;
     unsigned char sha256[MTLS_DIGEST_BYTES];
     EVP_MD_CTX *md = EVP_MD_CTX_new();
     int i, ok;
 
     ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
          EVP_DigestUpdate(md, leaf_sha256, MTLS_DIGEST_BYTES) == 1;
-    for (i = 0; ok && untrusted && i < sk_X509_num(untrusted); i++) {
-        ok = X509_digest(sk_X509_value(untrusted, i), EVP_sha256(), sha256, NULL) == 1 &&
+    for (i = 0; ok && ask->untrusted && i < sk_X509_num(ask->untrusted); i++) {
+        ok = X509_digest(sk_X509_value(ask->untrusted, i), EVP_sha256(), sha256, NULL) == 1 &&
              EVP_DigestUpdate(md, sha256, sizeof(sha256)) == 1;
     }
-    ok = ok && EVP_DigestFinal_ex(md, key->sha256, NULL) == 1;
+    ok = ok && EVP_DigestUpdate(md, &purpose, sizeof(purpose)) == 1 &&
+         EVP_DigestFinal_ex(md, key->sha256, NULL) == 1;
     EVP_MD_CTX_free(md);
-    key->issuer = X509_issuer_name_hash(leaf);
+    key->issuer = X509_issuer_name_hash(ask->leaf);
     return ok;
 }
 
-static void verify_once(apr_pool_t *p, const mtls_trust_store_t *store, X509 *leaf,
-                        STACK_OF(X509) * untrusted, const unsigned char *sha256,
-                        mtls_chain_result_t *result)
+static void verify_once(apr_pool_t *p, const mtls_trust_store_t *store, const mtls_chain_ask_t *ask,
+                        const unsigned char *sha256, mtls_chain_result_t *result)
 {
     STACK_OF(X509) * helpers;
     mtls_chain_key_t key;
-    int cached = store->cache && make_key(sha256, leaf, untrusted, &key);
+    int cached = store->cache && make_key(sha256, ask, &key);
 
     if (cached && mtls_chain_cache_get(store->cache, &key, result->from, p, result))
         return;
-    if ((helpers = helpers_of(store, untrusted)) == NULL)
+    if ((helpers = helpers_of(store, ask->untrusted)) == NULL)
         return;
-    verify(p, store, leaf, helpers, result);
+    verify(p, store, ask, helpers, result);
     sk_X509_free(helpers);
-    if (result->reason == MTLS_CHAIN_INCOMPLETE && !untrusted)
+    if (result->reason == MTLS_CHAIN_INCOMPLETE && !ask->untrusted)
         sooner(&result->valid_until, result->from + RETRY_INCOMPLETE, result->from);
     if (cached)
         mtls_chain_cache_put(store->cache, &key, result);
 }
 
-void mtls_chain_verify(apr_pool_t *p, const mtls_trust_store_t *store, X509 *leaf,
-                       STACK_OF(X509) * untrusted, apr_time_t now, mtls_chain_result_t *result)
+void mtls_chain_verify(apr_pool_t *p, const mtls_trust_store_t *store, const mtls_chain_ask_t *ask,
+                       mtls_chain_result_t *result)
 {
     unsigned char sha256[MTLS_DIGEST_BYTES];
     const mtls_chain_t *chain;
 
     memset(result, 0, sizeof(*result));
     refuse(result, MTLS_INTERNAL_ERROR, X509_V_ERR_OUT_OF_MEM, "out of memory");
-    result->from = result->valid_until = now;
-    if (X509_digest(leaf, EVP_sha256(), sha256, NULL) != 1)
+    result->from = result->valid_until = ask->now;
+    if (X509_digest(ask->leaf, EVP_sha256(), sha256, NULL) != 1)
         return;
     if (is_allowed(store, sha256)) {
         if ((chain = make_chain(p, store, NULL)) != NULL)
             allow(result, chain, MTLS_FOREVER);
-    } else if (untrusted && sk_X509_num(untrusted) > MTLS_MAX_CLIENT_CHAIN + 1) {
+    } else if (ask->untrusted && sk_X509_num(ask->untrusted) > MTLS_MAX_CLIENT_CHAIN + 1) {
         refuse(result, MTLS_CHAIN_INVALID, X509_V_ERR_CERT_CHAIN_TOO_LONG,
-               "the client sent too many certificates");
+               ask->purpose == MTLS_PURPOSE_CLIENT ? "the client sent too many certificates"
+                                                   : "the server sent too many certificates");
         result->valid_until = MTLS_FOREVER;
     } else {
-        verify_once(p, store, leaf, untrusted, sha256, result);
+        verify_once(p, store, ask, sha256, result);
     }
 }

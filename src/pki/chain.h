@@ -11,6 +11,7 @@
 #include <openssl/x509.h>
 
 #include "pki/chain_result.h"
+#include "policy/purpose.h"
 
 /* The default depth of a store: certificates between leaf and anchor. */
 #define MTLS_DEFAULT_VERIFY_DEPTH 10
@@ -32,10 +33,18 @@ typedef struct mtls_trust_store_t {
     struct mtls_chain_cache_t *cache; /* NULL: nothing is remembered */
 } mtls_trust_store_t;
 
-/* Verify `leaf` for the client purpose (RFC 5280 6.1, OpenSSL security level 2, every date at
- * `now`). `untrusted` helps to build the chain, may be NULL and is not changed. Any thread. */
-void mtls_chain_verify(apr_pool_t *p, const mtls_trust_store_t *store, X509 *leaf,
-                       STACK_OF(X509) * untrusted, apr_time_t now, mtls_chain_result_t *result);
+/* What is asked of a store. */
+typedef struct mtls_chain_ask_t {
+    X509 *leaf;
+    STACK_OF(X509) * untrusted; /* helps to build the chain; may be NULL; is not changed */
+    mtls_purpose_t purpose;     /* of the whole chain */
+    apr_time_t now;             /* every date is looked at then */
+} mtls_chain_ask_t;
+
+/* Verify a chain (RFC 5280 6.1, OpenSSL security level 2). Clients and servers may be asked for in
+ * turn: the store's cache keeps them apart. Any thread. */
+void mtls_chain_verify(apr_pool_t *p, const mtls_trust_store_t *store, const mtls_chain_ask_t *ask,
+                       mtls_chain_result_t *result);
 
 /* Have OpenSSL look at the extensions of all certificates of a store now, while one thread runs,
  * and not when the first chains are verified. */

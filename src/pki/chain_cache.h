@@ -16,7 +16,7 @@ typedef struct mtls_chain_cache_t mtls_chain_cache_t;
 
 /* What a result depends on beside the store and the time. */
 typedef struct mtls_chain_key_t {
-    unsigned char sha256[MTLS_DIGEST_BYTES]; /* over the leaf and what helped to build the chain */
+    unsigned char sha256[MTLS_DIGEST_BYTES]; /* over the leaf, the purpose and all helpers */
     unsigned long issuer;                    /* a hash of the leaf's issuer name */
 } mtls_chain_key_t;
 

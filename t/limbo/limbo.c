@@ -7,10 +7,10 @@
  *
  *     limbo FILE [PREFIX]      all cases, or those whose name begins with PREFIX
  *
- * Each case is judged twice: as a client's certificate, which is what the module does, and, where
- * the case is about a server's, once more with what a server may be used for in place of what a
- * client may, so that the purpose does not hide everything behind it. Which name the peer ought to
- * have is no question of a path; where only that refuses a case, it is counted apart. */
+ * Each case is judged twice: as a client's certificate, and, where the case is about a server's,
+ * once more as that of a backend, so that the purpose does not hide everything behind it. Which
+ * name the peer ought to have is no question of a path; where only that refuses a case, it is
+ * counted apart. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,9 +123,11 @@ static const char *read_file(mtls_parse_env_t *env, const char *path, mtls_span_
     return NULL;
 }
 
-static const char *expand(mtls_parse_env_t *env, const char *pattern, apr_array_header_t *paths)
+static const char *expand(mtls_parse_env_t *env, const char *pattern, apr_array_header_t *paths,
+                          int *listed)
 {
     (void)env;
+    *listed = 0;
     APR_ARRAY_PUSH(paths, const char *) = pattern;
     return NULL;
 }
@@ -151,7 +153,7 @@ static void warn(mtls_parse_env_t *env, const char *text)
     (void)text;
 }
 
-static const char *make_store(case_t *c, int as_server, const mtls_trust_store_t **store)
+static const char *make_store(case_t *c, const mtls_trust_store_t **store)
 {
     mtls_parse_env_t env = {.p = c->p,
                             .where = "limbo",
@@ -179,8 +181,6 @@ static const char *make_store(case_t *c, int as_server, const mtls_trust_store_t
         spec.depth = (int)json_integer_value(depth);
     error = mtls_trust_store_load(&env, &spec, &data);
     *store = data;
-    if (!error && as_server)
-        X509_STORE_set_purpose((*store)->certificates, X509_PURPOSE_SSL_SERVER);
     return error;
 }
 
@@ -193,8 +193,9 @@ static verdict_t refused(const char *reason, const char *detail)
     return v;
 }
 
-static verdict_t judge(case_t *c, int as_server)
+static verdict_t judge(case_t *c, mtls_purpose_t purpose)
 {
+    mtls_chain_ask_t ask = {.purpose = purpose};
     apr_array_header_t *leaves = apr_array_make(c->p, 1, sizeof(X509 *));
     apr_array_header_t *sent = apr_array_make(c->p, 4, sizeof(X509 *));
     const char *error = read_certificates(c, "peer_certificate", leaves);
@@ -208,13 +209,15 @@ static verdict_t judge(case_t *c, int as_server)
         v = refused("certificate_malformed", error);
     } else if ((error = read_certificates(c, "untrusted_intermediates", sent)) != NULL) {
         v = refused("(handshake)", error);
-    } else if ((error = make_store(c, as_server, &store)) != NULL) {
+    } else if ((error = make_store(c, &store)) != NULL) {
         v = refused("(configuration)", error);
     } else {
         for (i = 0; i < sent->nelts; i++)
             sk_X509_push(untrusted, APR_ARRAY_IDX(sent, i, X509 *));
-        mtls_chain_verify(c->p, store, APR_ARRAY_IDX(leaves, 0, X509 *), untrusted,
-                          time_of(text_of(c->json, "validation_time")), &result);
+        ask.leaf = APR_ARRAY_IDX(leaves, 0, X509 *);
+        ask.untrusted = untrusted;
+        ask.now = time_of(text_of(c->json, "validation_time"));
+        mtls_chain_verify(c->p, store, &ask, &result);
         v = refused(mtls_reason_token(result.reason), result.detail ? result.detail : "");
     }
     sk_X509_free(untrusted);
@@ -279,8 +282,8 @@ static tally_t *tally_of(apr_hash_t *tallies, apr_array_header_t *order, const c
 
 static void run_case(case_t *c, apr_hash_t *tallies, apr_array_header_t *order)
 {
-    verdict_t client = judge(c, 0);
-    verdict_t path = c->server ? judge(c, 1) : client;
+    verdict_t client = judge(c, MTLS_PURPOSE_CLIENT);
+    verdict_t path = c->server ? judge(c, MTLS_PURPOSE_SERVER) : client;
     class_t class = class_of(c, &path);
     tally_t *t = tally_of(tallies, order, category_of(c->p, c->id));
 

@@ -278,7 +278,9 @@ mtls_chain_result_t scene_judge(const scene_t *scene)
         result.detail = error;
         return result;
     }
-    mtls_chain_verify(pool, &store, scene->leaf, scene->sent, scene->now, &result);
+    mtls_chain_verify(
+        pool, &store,
+        &(mtls_chain_ask_t){scene->leaf, scene->sent, MTLS_PURPOSE_CLIENT, scene->now}, &result);
     assert_int_equal(ERR_peek_error(), 0);
     assert_int_equal(result.chain != NULL, result.reason == MTLS_OK);
     assert_int_equal(result.detail == NULL, result.reason == MTLS_OK);

@@ -514,11 +514,11 @@ void shelf_begin_loaded(const char *text)
 
 mtls_chain_result_t shelf_verify_with(X509 *x, X509 *sent, apr_time_t now)
 {
+    mtls_chain_ask_t ask = {x, sent ? stack_of(pool, sent, NULL) : NULL, MTLS_PURPOSE_CLIENT, now};
     mtls_chain_result_t result;
 
     memset(&result, 0x55, sizeof(result));
-    mtls_chain_verify(pool, shelf_store(), x, sent ? stack_of(pool, sent, NULL) : NULL, now,
-                      &result);
+    mtls_chain_verify(pool, shelf_store(), &ask, &result);
     assert_int_equal(ERR_peek_error(), 0);
     return result;
 }

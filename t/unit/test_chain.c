@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 
+#include <apr_hash.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
@@ -337,6 +338,7 @@ typedef struct three_t {
     X509 *leaf;
     X509_STORE *store;
     STACK_OF(X509) * sent;
+    mtls_purpose_t purpose;
 } three_t;
 
 static apr_status_t drop_store(void *store)
@@ -491,7 +493,7 @@ static mtls_chain_result_t verify(const three_t *t, const mtls_trust_store_t *st
     mtls_chain_result_t result;
 
     memset(&result, 0x55, sizeof(result));
-    mtls_chain_verify(pool, store, leaf, t->sent, now, &result);
+    mtls_chain_verify(pool, store, &(mtls_chain_ask_t){leaf, t->sent, t->purpose, now}, &result);
     assert_int_equal(ERR_peek_error(), 0);
     return result;
 }
@@ -873,9 +875,10 @@ static mtls_trust_store_t cached(const three_t *t)
 static const char *reason_with(const mtls_trust_store_t *store, X509 *leaf, STACK_OF(X509) * sent,
                                apr_time_t now)
 {
+    mtls_chain_ask_t ask = {leaf, sent, MTLS_PURPOSE_CLIENT, now};
     mtls_chain_result_t result;
 
-    mtls_chain_verify(pool, store, leaf, sent, now, &result);
+    mtls_chain_verify(pool, store, &ask, &result);
     assert_int_equal(ERR_peek_error(), 0);
     assert_int_equal(result.chain != NULL, result.reason == MTLS_OK);
     return mtls_reason_token(result.reason);
@@ -962,6 +965,254 @@ static void a_cached_refusal_is_looked_at_again(void **state)
                         "ok");
 }
 
+/* ---- clients and servers ---- */
+
+/* What a chain is good for. */
+static const struct purpose_row {
+    const char *name;
+    part_t root, inter, leaf;
+    const char *client, *server;
+} purposes[] = {
+#define MISMATCH "purpose_mismatch"
+    {.name = "purposes: client", .client = "ok", .server = MISMATCH},
+    {.name = "purposes: server", .leaf = {.eku = "serverAuth"}, .client = MISMATCH, .server = "ok"},
+    {.name = "purposes: both",
+     .leaf = {.eku = "clientAuth,serverAuth"},
+     .client = "ok",
+     .server = "ok"},
+    {.name = "purposes: no extension", .leaf = {.eku = "-"}, .client = "ok", .server = "ok"},
+    {.name = "purposes: any",
+     .leaf = {.eku = "anyExtendedKeyUsage"},
+     .client = MISMATCH,
+     .server = MISMATCH},
+    {.name = "purposes: any and server",
+     .leaf = {.eku = "anyExtendedKeyUsage,serverAuth"},
+     .client = MISMATCH,
+     .server = "ok"},
+    {.name = "purposes: another one",
+     .leaf = {.eku = "OCSPSigning"},
+     .client = MISMATCH,
+     .server = MISMATCH},
+    {.name = "purposes: server gated crypto, Netscape's",
+     .leaf = {.eku = "nsSGC"},
+     .client = MISMATCH,
+     .server = MISMATCH},
+    {.name = "purposes: server gated crypto, Microsoft's",
+     .leaf = {.eku = "msSGC"},
+     .client = MISMATCH,
+     .server = MISMATCH},
+    {.name = "purposes: server gated crypto beside a server's",
+     .leaf = {.eku = "msSGC,serverAuth"},
+     .client = MISMATCH,
+     .server = "ok"},
+    {.name = "purposes: intermediate for clients",
+     .inter = {.eku = "clientAuth"},
+     .leaf = {.eku = "clientAuth,serverAuth"},
+     .client = "ok",
+     .server = MISMATCH},
+    {.name = "purposes: intermediate for servers",
+     .inter = {.eku = "serverAuth"},
+     .leaf = {.eku = "clientAuth,serverAuth"},
+     .client = MISMATCH,
+     .server = "ok"},
+    {.name = "purposes: intermediate for any",
+     .inter = {.eku = "anyExtendedKeyUsage"},
+     .leaf = {.eku = "clientAuth,serverAuth"},
+     .client = MISMATCH,
+     .server = MISMATCH},
+    {.name = "purposes: intermediate for server gated crypto",
+     .inter = {.eku = "nsSGC"},
+     .leaf = {.eku = "serverAuth"},
+     .client = MISMATCH,
+     .server = MISMATCH},
+    {.name = "purposes: root for clients",
+     .root = {.eku = "clientAuth"},
+     .leaf = {.eku = "-"},
+     .client = "ok",
+     .server = MISMATCH},
+    {.name = "purposes: root for servers",
+     .root = {.eku = "serverAuth"},
+     .leaf = {.eku = "-"},
+     .client = MISMATCH,
+     .server = "ok"},
+    {.name = "purposes: key encipherment",
+     .leaf = {.eku = "-", .usage = "critical,keyEncipherment"},
+     .client = MISMATCH,
+     .server = "ok"},
+    {.name = "purposes: only certificates are signed",
+     .leaf = {.eku = "-", .usage = "critical,keyCertSign"},
+     .client = MISMATCH,
+     .server = MISMATCH},
+    {.name = "purposes: a CA",
+     .leaf = {.eku = "-",
+              .constraints = "critical,CA:TRUE",
+              .usage = "critical,digitalSignature,keyCertSign"},
+     .client = MISMATCH,
+     .server = MISMATCH},
+    {.name = "purposes: a server's that has expired",
+     .leaf = {.eku = "serverAuth", .to = -1},
+     .client = "purpose_mismatch",
+     .server = "expired"},
+    {.name = "purposes: names under constraints",
+     .inter = {.extra = {"nameConstraints=critical,permitted;DNS:partner.example"}},
+     .leaf = {.eku = "-", .san = "DNS:*.other.example"},
+     .client = "chain_invalid",
+     .server = "chain_invalid"},
+    {.name = "purposes: a wildcard that reaches what is excluded",
+     .inter = {.extra = {"nameConstraints=critical,excluded;DNS:a.other.example"}},
+     .leaf = {.eku = "-", .san = "DNS:*.other.example"},
+     .client = "chain_invalid",
+     .server = "chain_invalid"},
+    {.name = "purposes: a weak key",
+     .leaf = {.eku = "serverAuth", .key_kind = KEY_RSA1024},
+     .client = "chain_weak",
+     .server = "chain_weak"},
+};
+
+static const char *reason_for(three_t *t, const mtls_trust_store_t *store, mtls_purpose_t purpose)
+{
+    t->purpose = purpose;
+    return mtls_reason_token(verify(t, store, t->leaf, WORLD_NOW).reason);
+}
+
+/* Asked without a cache; then with one, which is asked in either order and twice. */
+static void purpose_case(void **state)
+{
+    const struct purpose_row *row = *state;
+    struct chain_row chain = {.root = row->root, .inter = row->inter, .leaf = row->leaf};
+    mtls_trust_store_t store;
+    three_t t;
+    int i;
+
+    make_three(&t, &chain);
+    store = store_of(&t, 0);
+    for (i = 0; i < 3; i++) {
+        assert_string_equal(reason_for(&t, &store, MTLS_PURPOSE_CLIENT), row->client);
+        assert_string_equal(reason_for(&t, &store, MTLS_PURPOSE_SERVER), row->server);
+        store = i == 0 ? cached(&t) : store;
+    }
+    store = cached(&t);
+    for (i = 0; i < 2; i++) {
+        assert_string_equal(reason_for(&t, &store, MTLS_PURPOSE_SERVER), row->server);
+        assert_string_equal(reason_for(&t, &store, MTLS_PURPOSE_CLIENT), row->client);
+    }
+}
+
+/* The result of a server is remembered as that of a client is, and for nobody else. */
+static void results_are_remembered_for_one_purpose(void **state)
+{
+    static const struct chain_row both = {.leaf = {.eku = "-"}};
+    mtls_trust_store_t store, empty;
+    three_t t;
+
+    (void)state;
+    make_three(&t, &both);
+    store = cached(&t);
+    empty = emptied(&store);
+    assert_string_equal(reason_for(&t, &store, MTLS_PURPOSE_SERVER), "ok");
+    assert_string_equal(reason_for(&t, &empty, MTLS_PURPOSE_SERVER), "ok");
+    assert_string_equal(reason_for(&t, &empty, MTLS_PURPOSE_CLIENT), "chain_incomplete");
+    store = cached(&t);
+    empty = emptied(&store);
+    assert_string_equal(reason_for(&t, &store, MTLS_PURPOSE_CLIENT), "ok");
+    assert_string_equal(reason_for(&t, &empty, MTLS_PURPOSE_SERVER), "chain_incomplete");
+}
+
+/* Stores that mod_ssl has made bring parameters of their own. */
+static void what_a_store_says_of_its_purpose_does_not_count(void **state)
+{
+    static const struct chain_row client = {.name = "client"};
+    static const struct chain_row server = {.name = "server", .leaf = {.eku = "serverAuth"}};
+    static const int ids[] = {X509_PURPOSE_SSL_CLIENT, X509_PURPOSE_SSL_SERVER, X509_PURPOSE_ANY};
+    mtls_trust_store_t store;
+    three_t t;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < 2 * ROWS(ids); i++) {
+        int is_server = i % 2;
+        make_three(&t, is_server ? &server : &client);
+        assert_int_equal(X509_STORE_set_purpose(t.store, ids[i / 2]), 1);
+        assert_int_equal(X509_STORE_set_trust(t.store, X509_TRUST_EMAIL), 1);
+        store = store_of(&t, 0);
+        assert_string_equal(reason_for(&t, &store, MTLS_PURPOSE_CLIENT),
+                            is_server ? MISMATCH : "ok");
+        assert_string_equal(reason_for(&t, &store, MTLS_PURPOSE_SERVER),
+                            is_server ? "ok" : MISMATCH);
+    }
+}
+
+/* An anchor that OpenSSL was told to trust for one purpose is none for the other. */
+static void an_anchor_is_trusted_for_its_purpose(void **state)
+{
+    static const struct chain_row both = {.leaf = {.eku = "-"}};
+    mtls_trust_store_t store;
+    three_t t;
+
+    (void)state;
+    make_three(&t, &both);
+    store = store_of(&t, 0);
+    assert_int_equal(X509_add1_trust_object(t.root.x, OBJ_nid2obj(NID_server_auth)), 1);
+    assert_string_equal(reason_for(&t, &store, MTLS_PURPOSE_SERVER), "ok");
+    assert_string_equal(reason_for(&t, &store, MTLS_PURPOSE_CLIENT), "chain_untrusted");
+    X509_trust_clear(t.root.x);
+    assert_int_equal(X509_add1_trust_object(t.root.x, OBJ_nid2obj(NID_client_auth)), 1);
+    assert_string_equal(reason_for(&t, &store, MTLS_PURPOSE_SERVER), "chain_untrusted");
+    assert_string_equal(reason_for(&t, &store, MTLS_PURPOSE_CLIENT), "ok");
+}
+
+static void an_unknown_purpose_proves_nothing(void **state)
+{
+    static const struct chain_row both = {.leaf = {.eku = "-"}};
+    mtls_trust_store_t store;
+    three_t t;
+
+    (void)state;
+    make_three(&t, &both);
+    store = store_of(&t, 0);
+    assert_string_equal(reason_for(&t, &store, (mtls_purpose_t)42), "internal_error");
+}
+
+/* A certificate that is allowed as it is needs no purpose. */
+static void an_allowed_certificate_is_good_for_both(void **state)
+{
+    static const struct chain_row client = {.name = "client", .setting = STRANGER};
+    unsigned char sha256[MTLS_DIGEST_BYTES], spki[MTLS_DIGEST_BYTES];
+    apr_hash_t *allowed = apr_hash_make(pool);
+    mtls_chain_result_t result;
+    mtls_trust_store_t store;
+    three_t t;
+
+    (void)state;
+    make_three(&t, &client);
+    store = cached(&t);
+    assert_string_equal(reason_for(&t, &store, MTLS_PURPOSE_SERVER), "chain_incomplete");
+    assert_true(mtls_x509_digests(t.leaf, sha256, spki));
+    apr_hash_set(allowed, sha256, sizeof(sha256), "");
+    store.allowed = allowed;
+    t.purpose = MTLS_PURPOSE_SERVER;
+    result = verify(&t, &store, t.leaf, WORLD_NOW);
+    assert_string_equal(mtls_reason_token(result.reason), "ok");
+    assert_true(result.chain->exempt);
+    assert_string_equal(reason_for(&t, &store, MTLS_PURPOSE_CLIENT), "ok");
+}
+
+static void who_sent_too_many_is_told(void **state)
+{
+    static const struct chain_row many = {.name = "many", .setting = SENT_18};
+    mtls_trust_store_t store;
+    three_t t;
+
+    (void)state;
+    make_three(&t, &many);
+    store = store_of(&t, 0);
+    assert_string_equal(verify(&t, &store, t.leaf, WORLD_NOW).detail,
+                        "the client sent too many certificates");
+    t.purpose = MTLS_PURPOSE_SERVER;
+    assert_string_equal(verify(&t, &store, t.leaf, WORLD_NOW).detail,
+                        "the server sent too many certificates");
+}
+
 /* ---- threads ---- */
 
 typedef struct asker_t {
@@ -983,7 +1234,8 @@ static void *ask_often(void *asker)
     int i;
 
     for (i = 0; i < 600; i++) {
-        mtls_chain_verify(a->p, a->store, a->leaves[i % LEAVES], a->sent, WORLD_NOW + i, &result);
+        mtls_chain_ask_t ask = {a->leaves[i % LEAVES], a->sent, MTLS_PURPOSE_CLIENT, WORLD_NOW + i};
+        mtls_chain_verify(a->p, a->store, &ask, &result);
         a->wrong += strcmp(mtls_reason_token(result.reason), a->reasons[i % LEAVES]) != 0;
         a->wrong += result.reason == MTLS_OK && result.chain->n != 2;
         if (i % 50 == 0)
@@ -1048,6 +1300,13 @@ int main(void)
     SUITE_CASE(another_leaf_or_help_is_another_question);
     SUITE_CASE(a_cached_result_ends_when_it_would_change);
     SUITE_CASE(a_cached_refusal_is_looked_at_again);
+    SUITE_TABLE(purpose_case, purposes);
+    SUITE_CASE(results_are_remembered_for_one_purpose);
+    SUITE_CASE(what_a_store_says_of_its_purpose_does_not_count);
+    SUITE_CASE(an_anchor_is_trusted_for_its_purpose);
+    SUITE_CASE(an_unknown_purpose_proves_nothing);
+    SUITE_CASE(an_allowed_certificate_is_good_for_both);
+    SUITE_CASE(who_sent_too_many_is_told);
     SUITE_CASE(threads_share_a_store);
-    return suite_run("chain", 100);
+    return suite_run("chain", 130);
 }

@@ -130,9 +130,11 @@ static void a_reader_keeps_the_version_it_began_with(void **state)
         load_new();
     }
     assert_verdicts("leaf: revoked_crl, revoked: ok");
-    mtls_chain_verify(pool, old->data, pki.leaf, NULL, WORLD_NOW, &result);
+    mtls_chain_verify(pool, old->data, &(mtls_chain_ask_t){.leaf = pki.leaf, .now = WORLD_NOW},
+                      &result);
     assert_string_equal(mtls_reason_token(result.reason), "ok");
-    mtls_chain_verify(pool, old->data, pki.revoked, NULL, WORLD_NOW, &result);
+    mtls_chain_verify(pool, old->data, &(mtls_chain_ask_t){.leaf = pki.revoked, .now = WORLD_NOW},
+                      &result);
     assert_string_equal(mtls_reason_token(result.reason), "revoked_crl");
     mtls_live_give_back(shelf_live(), old);
     assert_verdicts("leaf: revoked_crl, revoked: ok");
