@@ -8,12 +8,14 @@
 
 #include "policy/glob.h"
 #include "policy/limits.h"
+#include "policy/server_name.h"
 #include "policy/spiffe.h"
 
 typedef enum form_t {
     FORM_NONE = 0,
     FORM_EXACT,
     FORM_EQI,
+    FORM_HOST, /* a server's: the text, or the wildcard that is for it */
     FORM_PREFIX,
     FORM_SUFFIX,
     FORM_GLOB,
@@ -29,6 +31,7 @@ struct mtls_matcher_t {
     form_t form;
     mtls_span_t text;
     mtls_span_t reversed; /* FORM_EXACT of a name */
+    mtls_span_t wildcard; /* FORM_HOST */
     const mtls_glob_t *glob;
     pcre2_code *regex;
     pcre2_match_context *few;  /* for nothing */
@@ -196,6 +199,20 @@ typedef struct list_reader_t {
     apr_array_header_t *patterns;
 } list_reader_t;
 
+static int has_wildcards(mtls_matcher_spec_t spec)
+{
+    return spec.kind == MTLS_KIND_DNS && spec.purpose == MTLS_PURPOSE_SERVER;
+}
+
+/* A server's host is found by the wildcard that is for it, too: one entry for all hosts of a
+ * domain, and one look-up for a wildcard as for any other name. */
+static const char *add_wildcard(list_reader_t *in, apr_pool_t *scratch, mtls_span_t host)
+{
+    mtls_span_t wildcard = mtls_server_name_wildcard(scratch, host);
+
+    return wildcard.len > 0 ? mtls_value_list_add(in->list, wildcard) : NULL;
+}
+
 static const char *add_value(void *baton, apr_pool_t *scratch, const char *line)
 {
     list_reader_t *in = baton;
@@ -205,6 +222,8 @@ static const char *add_value(void *baton, apr_pool_t *scratch, const char *line)
 
     if (!error)
         error = mtls_value_list_add(in->list, value);
+    if (!error && has_wildcards(in->spec))
+        error = add_wildcard(in, scratch, value);
     return error ? apr_psprintf(scratch, "\"%s\": %s", line, error) : NULL;
 }
 
@@ -400,6 +419,16 @@ static const char *parse_form(mtls_parse_env_t *env, mtls_matcher_spec_t spec, c
     return parse_exact(env, spec, text, m);
 }
 
+/* As it stands in a list, see add_wildcard(). */
+static void expect_wildcard(mtls_parse_env_t *env, mtls_matcher_spec_t spec, mtls_matcher_t *m)
+{
+    if (!has_wildcards(spec) || (m->form != FORM_EXACT && m->form != FORM_EQI))
+        return;
+    m->wildcard = mtls_server_name_wildcard(env->p, m->text);
+    if (m->wildcard.len > 0)
+        m->form = FORM_HOST;
+}
+
 const char *mtls_matcher_parse(mtls_parse_env_t *env, mtls_matcher_spec_t spec, const char *text,
                                mtls_matcher_t **matcher, int *empty)
 {
@@ -407,6 +436,8 @@ const char *mtls_matcher_parse(mtls_parse_env_t *env, mtls_matcher_spec_t spec, 
 
     *matcher = apr_pcalloc(env->p, sizeof(**matcher));
     error = parse_form(env, spec, text, *matcher);
+    if (!error)
+        expect_wildcard(env, spec, *matcher);
     *empty = !error && (*matcher)->live && is_empty(*matcher);
     return error;
 }
@@ -508,6 +539,8 @@ mtls_match_t mtls_matcher_test(const mtls_matcher_t *m, mtls_span_t value, int *
         return answer(mtls_span_equal(value, m->text));
     case FORM_EQI:
         return answer(equal_ignoring_case(value, m->text));
+    case FORM_HOST:
+        return answer(mtls_span_equal(value, m->text) || mtls_span_equal(value, m->wildcard));
     case FORM_PREFIX:
         return answer(mtls_span_starts(value, m->text));
     case FORM_SUFFIX:

@@ -17,10 +17,13 @@ typedef enum mtls_match_t {
     MTLS_MATCHED_YES
 } mtls_match_t;
 
-/* What the values are, and whether a list of none may take the place of one that had some. */
+/* What the values are, whether a list of none may take the place of one that had some, and whose
+ * certificates are looked at: an exact host name also stands for the wildcard entries of a server's
+ * certificate that are for it, and of a client's only for itself. */
 typedef struct mtls_matcher_spec_t {
     mtls_kind_t kind;
     int may_become_empty;
+    mtls_purpose_t purpose;
 } mtls_matcher_spec_t;
 
 /* Parse one VALUE (exact, or eqi: prefix: suffix: glob: regex: file: patterns: eq:). `empty` is set

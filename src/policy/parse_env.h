@@ -12,6 +12,7 @@
 
 #include "policy/live.h"
 #include "policy/name.h"
+#include "policy/purpose.h"
 
 typedef struct mtls_parse_env_t mtls_parse_env_t;
 
@@ -25,6 +26,8 @@ struct mtls_parse_env_t {
     const char *where; /* "file:line" of the directive */
     void *baton;       /* of the functions below */
     int secret;        /* what is watched holds secrets: its texts are never written anywhere */
+    /* Whose certificates the rules are about. */
+    mtls_purpose_t purpose;
     mtls_oid_lookup_t oid_of;
     /* A whole file, which lasts until the load function returns. NULL or what is wrong. */
     const char *(*read_file)(mtls_parse_env_t *env, const char *path, mtls_span_t *text);

@@ -4,6 +4,7 @@
 #include "policy/policy.h"
 
 #include "policy/limits.h"
+#include "policy/server_name.h"
 
 mtls_policy_t *mtls_policy_make(apr_pool_t *p, const char *name)
 {
@@ -37,6 +38,16 @@ static mtls_reason_t judge_certificate(const mtls_evidence_t *evidence)
     if (evidence->chain_reason != MTLS_OK)
         return evidence->chain_reason;
     return evidence->chain ? MTLS_OK : MTLS_INTERNAL_ERROR;
+}
+
+/* Of a server: whether it is the one that was asked for. */
+static mtls_reason_t judge_name(const mtls_policy_t *policy, const mtls_evidence_t *evidence,
+                                const mtls_judge_t *judge)
+{
+    if (!judge->server_name || mtls_policy_names_peer(policy) ||
+        mtls_server_name_matches(evidence->facts, *judge->server_name))
+        return MTLS_OK;
+    return MTLS_SAN_MISMATCH;
 }
 
 /* Step 5, the status. */
@@ -95,6 +106,10 @@ void mtls_policy_judge(const mtls_policy_t *policy, const mtls_evidence_t *evide
     verdict->status = MTLS_STATUS_NOT_ASKED;
     if (result->reason != MTLS_OK)
         return;
+    if ((result->reason = judge_name(policy, evidence, judge)) != MTLS_OK) {
+        result->hint = "the certificate is not for the name of the server";
+        return;
+    }
     for (i = 0; i < policy->rules->nelts && result->reason == MTLS_OK; i++) {
         if (!mtls_rule_depends_on_request(rule_at(policy, i)))
             mtls_rule_test(rule_at(policy, i), evidence, judge, result);
@@ -135,4 +150,13 @@ int mtls_policy_binds_issuer(const mtls_policy_t *policy)
     for (i = 0; i < policy->rules->nelts; i++)
         bound |= mtls_rule_binds_issuer(rule_at(policy, i));
     return bound;
+}
+
+int mtls_policy_names_peer(const mtls_policy_t *policy)
+{
+    int i, named = 0;
+
+    for (i = 0; i < policy->rules->nelts; i++)
+        named |= mtls_rule_names_peer(rule_at(policy, i));
+    return named;
 }

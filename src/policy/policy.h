@@ -49,7 +49,9 @@ typedef struct mtls_verdict_t {
 mtls_policy_t *mtls_policy_make(apr_pool_t *p, const char *name);
 void mtls_policy_add(mtls_policy_t *policy, const mtls_rule_t *rule);
 
-/* Judge everything but the rules that depend on the request. Thread-safe; allocates nothing. */
+/* Judge everything but the rules that depend on the request. Thread-safe; allocates nothing.
+ * With judge->server_name the certificate must be for that name (mtls_server_name_matches), unless
+ * rules say whose it is (mtls_policy_names_peer); MTLS_SAN_MISMATCH without a rule otherwise. */
 void mtls_policy_judge(const mtls_policy_t *policy, const mtls_evidence_t *evidence,
                        const mtls_judge_t *judge, mtls_verdict_t *verdict);
 
@@ -61,5 +63,8 @@ void mtls_policy_finish(const mtls_policy_t *policy, const mtls_evidence_t *evid
 
 /* Whether a rule ties certificates to one of several anchors. */
 int mtls_policy_binds_issuer(const mtls_policy_t *policy);
+
+/* Whether a rule says whose certificate it is, so that no other name need be compared. */
+int mtls_policy_names_peer(const mtls_policy_t *policy);
 
 #endif

@@ -69,7 +69,7 @@ static const char *parse_measure(mtls_parse_env_t *env, mtls_rule_t *rule, const
 static const char *parse_value(mtls_parse_env_t *env, mtls_rule_t *rule, const char *text,
                                int *all_empty)
 {
-    mtls_matcher_spec_t spec = {rule->attribute.kind, rule->negated};
+    mtls_matcher_spec_t spec = {rule->attribute.kind, rule->negated, env->purpose};
     mtls_matcher_t *matcher = NULL;
     const char *error;
     int empty = 0;
@@ -142,6 +142,8 @@ static const char *parse_expr(mtls_parse_env_t *env, mtls_rule_t *rule, const ch
     at += strspn(at, " \t");
     if (!*at)
         return "expr needs an expression";
+    if (env->purpose != MTLS_PURPOSE_CLIENT)
+        return "expr is about one request, and a connection to a backend serves many";
     if (!env->compile_expr)
         return "expressions cannot be used here";
     rule->depends_on_request = 1;
@@ -252,6 +254,23 @@ int mtls_rule_binds_issuer(const mtls_rule_t *rule)
     for (i = 0; i < rule->rules->nelts; i++)
         bound += mtls_rule_binds_issuer(child(rule, i));
     return rule->kind == MTLS_RULE_ALL ? bound > 0 : bound == rule->rules->nelts;
+}
+
+static int names(const mtls_attribute_t *attribute)
+{
+    return attribute->mismatch == MTLS_SAN_MISMATCH || attribute->source == MTLS_SOURCE_SPIFFE ||
+           attribute->source == MTLS_SOURCE_SHA256 || attribute->source == MTLS_SOURCE_SPKI;
+}
+
+int mtls_rule_names_peer(const mtls_rule_t *rule)
+{
+    int i, naming = 0;
+
+    if (rule->kind == MTLS_RULE_ONE)
+        return !rule->negated && names(&rule->attribute);
+    for (i = 0; i < rule->rules->nelts; i++)
+        naming += mtls_rule_names_peer(child(rule, i));
+    return naming > 0 && (rule->kind == MTLS_RULE_ALL || naming == rule->rules->nelts);
 }
 
 /* The i-th value as written, without the "eq:" that only says how to read it. */

@@ -31,6 +31,8 @@ typedef struct mtls_judge_t {
     apr_time_t now;
     mtls_expr_fn eval_expr;   /* NULL: an expression is a fault (MTLS_INTERNAL_ERROR) */
     mtls_status_fn status_of; /* NULL: no status is known */
+    /* Of a server: what its certificate must be for, see mtls_policy_judge(). NULL: of a client. */
+    const mtls_span_t *server_name;
     void *baton;
 } mtls_judge_t;
 
@@ -43,7 +45,8 @@ typedef struct mtls_result_t {
     int steps;               /* what is left of MTLS_PATTERN_BUDGET */
 } mtls_result_t;
 
-/* Parse the arguments of MTLSRequire. NULL or what is wrong, in env->p. */
+/* Parse the arguments of MTLSRequire; of env->purpose depends what a host name stands for, and
+ * whether there are expressions. NULL or what is wrong, in env->p. */
 const char *mtls_rule_parse(mtls_parse_env_t *env, const char *text, mtls_rule_t **rule);
 
 /* A group (MTLS_RULE_ANY or MTLS_RULE_ALL); then add its rules in order. */
@@ -56,6 +59,10 @@ int mtls_rule_depends_on_request(const mtls_rule_t *rule);
 
 /* Whether the rule ties the certificate to one of several anchors. */
 int mtls_rule_binds_issuer(const mtls_rule_t *rule);
+
+/* Whether the rule says whose certificate it is: by an alternative name, a SPIFFE ID, or the
+ * certificate or key itself. */
+int mtls_rule_names_peer(const mtls_rule_t *rule);
 
 /* Call `fn` with the trust domain of every spiffe pattern, an empty one for a list (whose domains
  * are judged at run time); stops at the first error. */

@@ -229,8 +229,8 @@ static mtls_matcher_t *parse(mtls_kind_t kind, const char *pattern, const char *
     world_t *world = apr_palloc(pool, sizeof(*world));
 
     world_init(world, pool, files);
-    *error =
-        mtls_matcher_parse(&world->env, (mtls_matcher_spec_t){kind, 0}, pattern, &matcher, empty);
+    *error = mtls_matcher_parse(&world->env, (mtls_matcher_spec_t){.kind = kind}, pattern, &matcher,
+                                empty);
     return matcher;
 }
 
@@ -546,9 +546,10 @@ static mtls_matcher_t *parse_in(world_t *world, const char *pattern, int may_bec
     mtls_matcher_t *matcher = NULL;
     int empty = 0;
 
-    assert_message(mtls_matcher_parse(&world->env,
-                                      (mtls_matcher_spec_t){MTLS_KIND_DNS, may_become_empty},
-                                      pattern, &matcher, &empty),
+    assert_message(mtls_matcher_parse(
+                       &world->env,
+                       (mtls_matcher_spec_t){MTLS_KIND_DNS, may_become_empty, MTLS_PURPOSE_CLIENT},
+                       pattern, &matcher, &empty),
                    NULL);
     return matcher;
 }
@@ -699,9 +700,11 @@ static void a_file_of_nothing_is_refused_at_a_restart(void **state)
     for (i = 0; i < ROWS(patterns); i++) {
         world = watched_world(two_files("", NULL));
         world->env.again = 1;
-        assert_message(mtls_matcher_parse(&world->env, (mtls_matcher_spec_t){MTLS_KIND_DNS, 1},
-                                          patterns[i], &matcher, &empty),
-                       "list|is empty");
+        assert_message(
+            mtls_matcher_parse(&world->env,
+                               (mtls_matcher_spec_t){MTLS_KIND_DNS, 1, MTLS_PURPOSE_CLIENT},
+                               patterns[i], &matcher, &empty),
+            "list|is empty");
         world->files = two_files("#\n", NULL);
         matcher = parse_in(world, patterns[i], 1);
         assert_string_equal(taken(matcher), "");
@@ -729,7 +732,8 @@ static void pinned_certificates_are_loaded_again(void **state)
     int empty, none = 0;
 
     (void)state;
-    assert_message(mtls_matcher_parse(&world->env, (mtls_matcher_spec_t){MTLS_KIND_CERTIFICATE, 0},
+    assert_message(mtls_matcher_parse(&world->env,
+                                      (mtls_matcher_spec_t){.kind = MTLS_KIND_CERTIFICATE},
                                       "two.pem", &m, &empty),
                    NULL);
     assert_int_equal(world->sources->nelts, 1);
