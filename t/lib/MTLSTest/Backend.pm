@@ -6,6 +6,7 @@ package MTLSTest::Backend;
 # A backend that answers a request with the very bytes it received, so that a test sees what the
 # gateway sent; the status is 200, or NNN where the path holds /status/NNN. With "record" it only
 # records, and with "serve" it is whatever that code makes of a connection.
+# MTLSTest::TLSBackend answers so behind TLS.
 
 use strict;
 use warnings;
@@ -46,7 +47,7 @@ sub start {
 sub port { return $_[0]{port} }
 
 sub echo {
-    my ($client) = @_;
+    my ($client, @told) = @_;
     my $buffer = '';
     while (1) {
         while ($buffer !~ /\r\n\r\n/) {
@@ -77,7 +78,7 @@ sub echo {
         my ($status) = $head =~ m{\A\S+ \S*/status/([2-5]\d\d)};
         print {$client} join "\r\n", 'HTTP/1.1 ' . ($status // 200) . ' As-Asked',
             'Content-Type: text/plain',
-            "X-Seen: $seen", 'Content-Length: ' . length $text, '',
+            "X-Seen: $seen", @told, 'Content-Length: ' . length $text, '',
             $head =~ /\AHEAD / ? '' : $text;
     }
     return;

@@ -13,8 +13,8 @@ use File::Basename qw(dirname);
 use Exporter 'import';
 
 our @EXPORT_OK =
-    qw(source_dir run_dir pki_dir make_pki httpd module_path mpm load_modules runtime_user
-    common_directives several_children free_port);
+    qw(source_dir run_dir pki_dir make_pki httpd module_path mpm load_modules more_modules
+    runtime_user common_directives several_children free_port);
 
 my $SOURCE = dirname(dirname(dirname(abs_path(__FILE__))));
 
@@ -66,6 +66,9 @@ my @MODULES = qw(
     proxy_http proxy_http2 proxy_wstunnel proxy_ajp proxy_fcgi proxy_scgi proxy_uwsgi remoteip
     reqtimeout rewrite setenvif socache_shmcb socache_dbm mtls_policy ssl status
 );
+
+# For suites that need what is not always loaded.
+sub more_modules { return (@MODULES, @_) }
 
 # In the order of loading; the module under test stands where a2enmod may put it, before mod_ssl.
 sub load_modules {

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The mod_mtls_policy authors
+
+package MTLSTest::TLSBackend;
+
+# A backend that speaks TLS under many faces, each at a port of its own: which certificate it shows,
+# whose it asks for. It answers a request as MTLSTest::Backend does, with the bytes it received, and
+# keeps a diary of every connection, so that a test sees which ones were made, which were used again
+# and that a refused one never carried a byte of HTTP.
+#
+# Fields of a face: cert (fixture) and send ('chain' or 'leaf'); client (a file of CAs: the gateway
+# must show a certificate of theirs); version ('1.2', '1.3'); staple (a file with an OCSP response);
+# context (code that is given the SSL_CTX); after_request (code that is called when bytes have arrived,
+# before they are answered); plain (no TLS); serve (code that is given the handle instead of the echo).
+
+use strict;
+use warnings;
+use IO::Select;
+use IO::Socket::INET;
+use Net::SSLeay;
+use POSIX ();
+use MTLSTest::Await  qw(await);
+use MTLSTest::Backend;
+use MTLSTest::Files  qw(files_dir);
+use MTLSTest::Layout qw(pki_dir free_port);
+use MTLSTest::TLS;
+
+use constant SESSION_ID => 'mtls-test-backend';
+
+my @STARTED;
+
+sub start {
+    my ($class, $name, %faces) = @_;
+    my $self = bless { diary => files_dir("tls-$name") . '/diary', faces => \%faces, seen => {} },
+        $class;
+    for my $face (values %faces) {
+        $face->{port} //= free_port();
+        $face->{listener} = IO::Socket::INET->new(
+            LocalAddr => '127.0.0.1',
+            LocalPort => $face->{port},
+            Listen    => 64,
+            ReuseAddr => 1,
+            Proto     => 'tcp'
+        ) or die "cannot listen: $!\n";
+    }
+    open $self->{out}, '>>:raw', $self->{diary} or die "cannot write $self->{diary}: $!\n";
+    my $pid = fork // die "cannot fork: $!\n";
+    if (!$pid) {
+        eval { $self->accept_all };
+        POSIX::_exit(0);
+    }
+    CORE::close delete $_->{listener} for values %faces;
+    $self->{pid} = $pid;
+    push @STARTED, $self;
+    return $self;
+}
+
+# --- the process that listens, and one for each connection ----------------------------------------
+sub accept_all {
+    my ($self) = @_;
+    $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
+    $SIG{CHLD} = 'IGNORE';
+    my %name   = map { $self->{faces}{$_}{listener} => $_ } keys %{ $self->{faces} };
+    my $select = IO::Select->new(map { $_->{listener} } values %{ $self->{faces} });
+    my $number = 0;
+    while (1) {
+        for my $listener ($select->can_read) {
+            my $client = $listener->accept or next;
+            $number++;
+            next if fork;
+            $self->{label} = "$name{$listener} $number";
+            $self->{face}  = $self->{faces}{ $name{$listener} };
+            eval { $self->serve($client) };
+            $self->note('failed ' . $@ =~ s/\s+/ /gr) if $@;
+            $self->note('closed');
+            POSIX::_exit(0);
+        }
+    }
+    return;
+}
+
+sub note { my ($self, $text) = @_; syswrite $self->{out}, "$self->{label} $text\n"; return }
+
+# No longer than the test: whoever forgets a connection does not keep a process for ever.
+sub serve {
+    my ($self, $client) = @_;
+    alarm 120;
+    $SIG{PIPE} = 'IGNORE';
+    $self->note('open');
+    my $face   = $self->{face};
+    my @told = ("X-Connection: $self->{label}");
+    if (!$face->{plain}) {
+        $self->{ssl} = $self->handshake($client);
+        my $sni  = Net::SSLeay::get_servername($self->{ssl}) // '';
+        my $peer = client_name($self->{ssl});
+        $self->note("sni $sni");
+        $self->note("client $peer");
+        push @told, "X-SNI: $sni", "X-Peer: $peer";
+    }
+    my $handle = MTLSTest::TLSBackend::Handle::around($self, $client);
+    return $face->{serve}->($handle, $self, @told) if $face->{serve};
+    return MTLSTest::Backend::echo($handle, @told);
+}
+
+sub client_name {
+    my ($ssl) = @_;
+    my $cert = Net::SSLeay::get_peer_certificate($ssl) or return '';
+    return Net::SSLeay::X509_NAME_oneline(Net::SSLeay::X509_get_subject_name($cert));
+}
+
+sub handshake {
+    my ($self, $client) = @_;
+    my $ssl = Net::SSLeay::new(context_of($self->{face}));
+    Net::SSLeay::set_fd($ssl, fileno $client);
+    Net::SSLeay::accept($ssl) == 1 or die 'handshake: ' . MTLSTest::TLS::last_error() . "\n";
+    return $ssl;
+}
+
+sub context_of {
+    my ($face) = @_;
+    my $file   = pki_dir() . "/$face->{cert}";
+    my $ctx    = Net::SSLeay::CTX_new_with_method(Net::SSLeay::TLS_server_method());
+    my $chain  = ($face->{send} // 'chain') eq 'leaf' ? '' : '-chain';
+    MTLSTest::TLS::set_up_context(
+        $ctx,
+        version => '',
+        defined $face->{version} ? (version => $face->{version}) : (),
+        cert => "$file$chain.crt",
+        key  => "$file.key"
+    );
+    Net::SSLeay::CTX_set_session_id_context($ctx, SESSION_ID, length SESSION_ID);
+    if ($face->{client}) {
+        Net::SSLeay::CTX_load_verify_locations($ctx, $face->{client}, '');
+        Net::SSLeay::CTX_set_verify($ctx,
+            Net::SSLeay::VERIFY_PEER() | Net::SSLeay::VERIFY_FAIL_IF_NO_PEER_CERT(), 0);
+    }
+    if ($face->{staple}) {
+        my $response = MTLSTest::TLSBackend::Handle::slurp($face->{staple});
+        Net::SSLeay::CTX_set_tlsext_status_cb($ctx,
+            sub { Net::SSLeay::set_tlsext_status_ocsp_resp($_[0], $response); return 1 });
+    }
+    $face->{context}->($ctx) if $face->{context};
+    return $ctx;
+}
+
+# --- what a test asks -----------------------------------------------------------------------------
+sub port { my ($self, $face) = @_; return $self->{faces}{$face}{port} // die "no face $face\n" }
+
+sub url {
+    my ($self, $face, $scheme) = @_;
+    return ($scheme // 'https') . '://127.0.0.1:' . $self->port($face);
+}
+
+# The connections of a face so far, in their order: each a hash of what the diary says.
+sub connections {
+    my ($self, $face) = @_;
+    my (%entry, @order);
+    for my $line (split /\n/, MTLSTest::TLSBackend::Handle::slurp($self->{diary})) {
+        my ($name, $number, $event, $value) = split / /, $line, 4;
+        next if $name ne $face;
+        push @order, $number if !$entry{$number};
+        my $e = $entry{$number} //= { number => $number, bytes => 0, requests => 0, closed => 0 };
+        if    ($event eq 'bytes')   { $e->{bytes} += $value }
+        elsif ($event eq 'request') { $e->{requests}++ }
+        else                        { $e->{$event} = $value // 1 }
+    }
+    return @entry{@order};
+}
+
+# Those made since this was asked last.
+sub fresh {
+    my ($self, $face) = @_;
+    my @all  = $self->connections($face);
+    my $from = $self->{seen}{$face} // 0;
+    $self->{seen}{$face} = @all;
+    return @all[$from .. $#all];
+}
+
+# All that were made since are closed, and what each has carried: "2 closed, 0 bytes of HTTP".
+sub since {
+    my ($self, $face) = @_;
+    my $from = $self->{seen}{$face} // 0;
+    my @new;
+    await(
+        sub {
+            my @all = $self->connections($face);
+            @new = @all[$from .. $#all];
+            return !grep { !$_->{closed} } @new;
+        }
+    );
+    $self->fresh($face);
+    my ($closed, $bytes) = (0, 0);
+    $closed += $_->{closed}, $bytes += $_->{bytes} for @new;
+    return sprintf '%d of %d closed, %d bytes of HTTP', $closed, scalar @new, $bytes;
+}
+
+sub stop {
+    my ($self) = @_;
+    my $pid = delete $self->{pid} or return;
+    kill TERM => $pid;
+    waitpid $pid, 0;
+    return;
+}
+
+END { local $?; $_->stop for @STARTED }
+
+# --- a TLS connection as a file handle, as far as MTLSTest::Backend needs one ---------------------
+package MTLSTest::TLSBackend::Handle;
+
+use Symbol ();
+
+sub around {
+    my ($owner, $client) = @_;
+    my $handle = Symbol::gensym();
+    tie *$handle, __PACKAGE__, $owner, $client;
+    return $handle;
+}
+
+sub TIEHANDLE { my ($class, $owner, $client) = @_; return bless [$owner, $client], $class }
+
+sub READ {
+    my ($self, undef, $length, $offset) = @_;
+    my ($owner, $client) = @$self;
+    my $piece;
+    if ($owner->{ssl}) { $piece = Net::SSLeay::read($owner->{ssl}, $length) }
+    else               { sysread $client, $piece, $length }
+    return 0 if !defined $piece || !length $piece;
+    $owner->note('bytes ' . length $piece);
+    $owner->note('request') if $piece =~ m{\A[A-Z]+ \S+ HTTP/1};
+    $owner->{face}{after_request}->($owner) if $owner->{face}{after_request};
+    substr($_[1] //= '', $offset // 0) = $piece;
+    return length $piece;
+}
+
+sub PRINT {
+    my ($self, @texts) = @_;
+    my $bytes = join $, // '', @texts;
+    my ($owner, $client) = @$self;
+    while (length $bytes) {
+        my $n = $owner->{ssl} ? Net::SSLeay::write($owner->{ssl}, $bytes) : syswrite $client, $bytes;
+        return if !$n || $n < 0;
+        substr $bytes, 0, $n, '';
+    }
+    return 1;
+}
+
+sub slurp {
+    my ($file) = @_;
+    open my $fh, '<:raw', $file or return '';
+    local $/;
+    return scalar(<$fh>) // '';
+}
+
+1;
