@@ -6,6 +6,7 @@
 #include <http_log.h>
 #include <http_request.h>
 
+#include "httpd/backend.h"
 #include "httpd/caching.h"
 #include "httpd/conceal.h"
 #include "httpd/export.h"
@@ -441,7 +442,10 @@ int mtls_access_log_transaction(request_rec *r)
     for (last = r; last->next; last = last->next)
         log_refused_by_httpd(last);
     log_refused_by_httpd(last);
-    if (last != r)
+    if (last != r) {
         tell_last(r, last);
+        if (mtls_site()->judges_backends)
+            mtls_backend_tell_last(r, last);
+    }
     return DECLINED;
 }

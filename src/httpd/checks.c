@@ -112,8 +112,8 @@ static int resolve_trust(apr_pool_t *pconf, server_rec *s, mtls_trust_t *trust)
         if ((trust->stores[i] = mtls_site_store(name)) == NULL)
             return mtls_checks_fail(
                 s, trust->where,
-                apr_psprintf(pconf, "MTLSTrust: there is no trust store \"%s\"; there are: %s",
-                             name, store_list(pconf)));
+                apr_psprintf(pconf, "%s: there is no trust store \"%s\"; there are: %s",
+                             trust->directive, name, store_list(pconf)));
     }
     return OK;
 }
@@ -143,6 +143,8 @@ typedef struct rule_check_t {
     server_rec *main_server;
     int in_section;            /* whose trust may come from another section */
     const mtls_trust_t *trust; /* its own; NULL: not said */
+    const char *directive;     /* of the rules */
+    int of_backends;
 } rule_check_t;
 
 static int lists(const char *const *domains, mtls_span_t domain)
@@ -180,6 +182,11 @@ static int trust_lists(const server_rec *s, const mtls_trust_t *trust, mtls_span
     return found;
 }
 
+static const mtls_trust_t *backend_trust(const mtls_section_t *section)
+{
+    return section->backend ? section->backend->trust : NULL;
+}
+
 /* Some store that may judge the rule can vouch for the domain. Which sections will merge is known
  * with a request only; at run time it is the store that verified that must list it. */
 static int may_be_vouched_for(const rule_check_t *check, mtls_span_t domain)
@@ -191,8 +198,9 @@ static int may_be_vouched_for(const rule_check_t *check, mtls_span_t domain)
         return trust_lists(check->s, check->trust, domain);
     for (i = 0; check->in_section && i < sections->nelts && !found; i++) {
         const mtls_section_t *section = APR_ARRAY_IDX(sections, i, mtls_section_t *);
-        if (section->trust && mtls_checks_applies(section, check->s, check->main_server))
-            found = trust_lists(check->s, section->trust, domain);
+        const mtls_trust_t *trust = check->of_backends ? backend_trust(section) : section->trust;
+        if (trust && mtls_checks_applies(section, check->s, check->main_server))
+            found = trust_lists(check->s, trust, domain);
     }
     return found || vhost_lists(check->s, domain);
 }
@@ -205,13 +213,13 @@ static const char *check_domain(void *baton, mtls_span_t domain)
     if (may_be_vouched_for(check, domain))
         return NULL;
     if (domain.len == 0)
-        return apr_psprintf(check->p, "MTLSRequire spiffe needs MTLSTrustDomain %s%s",
+        return apr_psprintf(check->p, "%s spiffe needs MTLSTrustDomain %s%s", check->directive,
                             check->trust ? "in a trust store of " : "on ",
                             check->trust ? check->trust->where : server);
     return apr_psprintf(check->p,
-                        "MTLSRequire spiffe: the trust domain \"%.*s\" is not in the "
+                        "%s spiffe: the trust domain \"%.*s\" is not in the "
                         "MTLSTrustDomain of %s: its CAs may not vouch for it",
-                        (int)domain.len, domain.data,
+                        check->directive, (int)domain.len, domain.data,
                         check->trust ? apr_pstrcat(check->p, "a trust store that ",
                                                    check->trust->where, " names", NULL)
                                      : server);
@@ -223,9 +231,8 @@ static const char *check_trust_name(void *baton, const char *name)
 
     return strcmp(name, "vhost") == 0 || mtls_site_store(name)
                ? NULL
-               : apr_psprintf(check->p,
-                              "MTLSRequire trust: there is no trust store \"%s\"; there are: %s",
-                              name, store_list(check->p));
+               : apr_psprintf(check->p, "%s trust: there is no trust store \"%s\"; there are: %s",
+                              check->directive, name, store_list(check->p));
 }
 
 static int check_rules(rule_check_t *check, const apr_array_header_t *rules)
@@ -246,7 +253,7 @@ static int check_rules(rule_check_t *check, const apr_array_header_t *rules)
 
 static int check_policy_rules(apr_pool_t *p, server_rec *s, const mtls_policy_t *policy)
 {
-    rule_check_t check = {p, s, NULL, 0, policy->trust};
+    rule_check_t check = {p, s, NULL, 0, policy->trust, "MTLSRequire", 0};
 
     return check_rules(&check, policy->rules);
 }
@@ -269,10 +276,13 @@ static int check_uses(apr_pool_t *p, server_rec *s, const apr_array_header_t *us
 static int check_section_on(apr_pool_t *p, server_rec *s, server_rec *main_server,
                             const mtls_section_t *section)
 {
-    rule_check_t check = {p, s, main_server, 1, section->trust};
+    rule_check_t check = {p, s, main_server, 1, section->trust, "MTLSRequire", 0};
+    rule_check_t of_backends = {p, s, main_server, 1, backend_trust(section), "MTLSBackendRequire",
+                                1};
     int rc;
 
     if ((rc = check_rules(&check, section->rules)) != OK ||
+        (section->backend && (rc = check_rules(&of_backends, section->backend->rules)) != OK) ||
         (rc = check_uses(p, s, section->uses)) != OK)
         return rc;
     return check_uses(p, s, section->reports);
@@ -344,7 +354,7 @@ int mtls_checks_names_no_vhost(const mtls_trust_t *trust)
 /* Named policies that nobody uses are looked at as well: a typo must not wait for its first use. */
 static int check_named(apr_pool_t *p, server_rec *main_server)
 {
-    rule_check_t check = {p, main_server, main_server, 0, NULL};
+    rule_check_t check = {p, main_server, main_server, 0, NULL, "MTLSRequire", 0};
     apr_hash_index_t *i;
     const char *error;
     int k;

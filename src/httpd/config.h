@@ -73,6 +73,15 @@ typedef struct mtls_export_header_t {
 
 struct mtls_merged_t;
 
+/* What a section says of the backends its requests go to. */
+typedef struct mtls_backend_section_t {
+    apr_array_header_t *rules; /* const mtls_rule_t * */
+    const mtls_trust_t *trust; /* NULL: not said */
+    mtls_ocsp_demand_t ocsp;
+    const char *sni;  /* NULL: not said */
+    mtls_mode_t mode; /* enforce, report, or unset */
+} mtls_backend_section_t;
+
 /* What one written section (or a server's top level, or a <MTLSPolicy>) says. */
 typedef struct mtls_section_t {
     server_rec *server;
@@ -86,12 +95,13 @@ typedef struct mtls_section_t {
     mtls_ocsp_demand_t ocsp;     /* MTLSOCSP */
     const mtls_user_t *user;     /* NULL: not said */
     mtls_mode_t mode;
-    apr_array_header_t *formats; /* mtls_format_t: MTLSExport; NULL: not said */
-    apr_array_header_t *proxies; /* apr_ipsubnet_t *: MTLSTrustedProxy; NULL: not said */
-    int deny_status;             /* 0: not said */
-    int unavailable_status;      /* 0: not said */
-    int header_limit;            /* bytes; 0: not said */
-    int drops_inherited;         /* MTLSInherit Off */
+    apr_array_header_t *formats;     /* mtls_format_t: MTLSExport; NULL: not said */
+    apr_array_header_t *proxies;     /* apr_ipsubnet_t *: MTLSTrustedProxy; NULL: not said */
+    int deny_status;                 /* 0: not said */
+    int unavailable_status;          /* 0: not said */
+    int header_limit;                /* bytes; 0: not said */
+    int drops_inherited;             /* MTLSInherit Off */
+    mtls_backend_section_t *backend; /* NULL: nothing is said of backends */
     /* The merged policy of this section alone, once a request has met it (merged.c). */
     const struct mtls_merged_t *alone;
 } mtls_section_t;
@@ -130,6 +140,7 @@ typedef struct mtls_server_t {
     int asks_for_certificate;         /* SSLVerifyClient is not "none" for the whole vhost */
     int believes_vhost;               /* some policy may be judged by those CAs */
     apr_array_header_t *stores;       /* const mtls_trust_handle_t *: what policies name beside */
+    apr_array_header_t *proxies; /* mtls_proxy_section_t: of backends (backend.c); NULL: none */
 } mtls_server_t;
 
 #define MTLS_DEFAULT_HEADER_LIMIT 16384

@@ -7,6 +7,7 @@
 #include <http_log.h>
 #include <http_protocol.h>
 
+#include "httpd/backend_directives.h"
 #include "httpd/cache.h"
 #include "httpd/export_directives.h"
 #include "httpd/ocsp_directives.h"
@@ -273,6 +274,15 @@ const command_rec mtls_directives[] = {
                   "a directory of responses made beforehand"),
     AP_INIT_TAKE1("MTLSStrictPath", mtls_set_strict_path, NULL, RSRC_CONF,
                   "On, Off or params: 400 for paths a backend may read differently"),
+    AP_INIT_TAKE_ARGV("MTLSBackendTrust", mtls_set_backend_trust, NULL, SECTION,
+                      "NAME [NAME ...]: trust stores for certificates of backends"),
+    AP_INIT_RAW_ARGS("MTLSBackendRequire", mtls_set_backend_require, NULL, SECTION,
+                     "[not] ATTRIBUTE VALUE [VALUE ...] of a backend's certificate"),
+    AP_INIT_RAW_ARGS("MTLSBackendOCSP", mtls_set_backend_ocsp, NULL, SECTION,
+                     "off, prefer or require [chain]"),
+    AP_INIT_TAKE1("MTLSBackendSNI", mtls_set_backend_sni, NULL, SECTION,
+                  "the name a backend is asked for, and must bear"),
+    AP_INIT_TAKE1("MTLSBackendMode", mtls_set_backend_mode, NULL, SECTION, "enforce or report"),
     AP_INIT_TAKE1("MTLSCache", set_cache, NULL, RSRC_CONF, "stapling | PROVIDER[:ARGS]"),
     AP_INIT_TAKE12("MTLSSigningKey", mtls_set_signing_key, NULL, RSRC_CONF,
                    "FILE [kid]: a private key for identity tokens; the first one signs"),

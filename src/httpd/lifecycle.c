@@ -7,6 +7,7 @@
 #include <http_core.h>
 #include <http_log.h>
 
+#include "httpd/backend.h"
 #include "httpd/cache.h"
 #include "httpd/caching.h"
 #include "httpd/checks.h"
@@ -66,6 +67,7 @@ int mtls_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, ser
         return rc;
     if (mtls_site_is_idle())
         return OK;
+    mtls_backend_start(pconf, s);
     if ((rc = mtls_cache_open(pconf, s)) != OK)
         return rc;
     if ((rc = mtls_reload_start(pconf, ptemp, s)) != OK)

@@ -67,6 +67,25 @@ void mtls_log_refusal(request_rec *r, const mtls_request_t *rq)
                   certificate(r, told->evidence.facts), escaped(r, r->method), escaped(r, r->uri));
 }
 
+void mtls_log_backend(request_rec *r, const mtls_backend_verdict_t *verdict, const char *word,
+                      mtls_span_t authority)
+{
+    const char *detail = verdict->hint;
+
+    if (!detail && verdict->evidence.chain_reason != MTLS_OK)
+        detail = verdict->evidence.chain_detail;
+    ap_log_rerror(
+        APLOG_MARK, APLOG_WARNING, 0, r,
+        "mtls_policy: backend verdict=%s reason=%s%s%s%s%s backend=\"%s\"%s method=%s uri=\"%s\"",
+        word, mtls_reason_token(verdict->reason),
+        pair(r, "rule", verdict->rule ? mtls_rule_text(verdict->rule) : NULL),
+        pair(r, "at", verdict->rule ? mtls_rule_where(verdict->rule) : NULL),
+        pair(r, "detail", detail), certificate(r, verdict->evidence.facts),
+        escaped(r, apr_pstrmemdup(r->pool, authority.data, authority.len)),
+        pair(r, "name", verdict->name.len ? verdict->name.data : NULL), escaped(r, r->method),
+        escaped(r, r->uri));
+}
+
 void mtls_log_target(request_rec *r, const char *target, const char *flaw, apr_size_t at)
 {
     ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,

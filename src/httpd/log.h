@@ -11,6 +11,10 @@
 /* The one line of a refusal, or of what report mode let pass. */
 void mtls_log_refusal(request_rec *r, const mtls_request_t *rq);
 
+/* A backend that was refused, or that report mode let pass (`word`); `authority` is "host:port". */
+void mtls_log_backend(request_rec *r, const mtls_backend_verdict_t *verdict, const char *word,
+                      mtls_span_t authority);
+
 /* The one line of a request target that is refused: what is wrong with it, and at which byte. */
 void mtls_log_target(request_rec *r, const char *target, const char *flaw, apr_size_t at);
 

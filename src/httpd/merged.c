@@ -19,6 +19,7 @@ static struct {
     apr_thread_mutex_t *lock; /* of writers */
     mtls_merged_t *buckets[BUCKETS];
     const mtls_merged_t *chain_alone;
+    apr_array_header_t *backends; /* const mtls_backend_t *; writers' */
     int count;
 } known;
 
@@ -107,6 +108,30 @@ static void build_named(builder_t *b)
     }
     b->out->total = b->policies->nelts;
     b->out->decided_per_request |= b->out->total > b->out->decisive;
+}
+
+/* Like the anonymous policy, of the other side. */
+static void build_backend(builder_t *b)
+{
+    mtls_backend_t *backend = apr_pcalloc(b->p, sizeof(*backend));
+    mtls_policy_t *policy = mtls_policy_make(b->p, NULL);
+    int i, k;
+
+    backend->mode = MTLS_MODE_ENFORCE;
+    for (i = 0; i < b->out->n; i++) {
+        const mtls_backend_section_t *s = b->out->sections[i]->backend;
+        if (!s)
+            continue;
+        b->out->backend = backend;
+        for (k = 0; k < s->rules->nelts; k++)
+            mtls_policy_add(policy, APR_ARRAY_IDX(s->rules, k, const mtls_rule_t *));
+        policy->trust = s->trust ? s->trust : policy->trust;
+        policy->ocsp = s->ocsp.level != MTLS_DEMAND_UNSET ? s->ocsp : policy->ocsp;
+        backend->sni = s->sni ? s->sni : backend->sni;
+        backend->mode = s->mode != MTLS_MODE_UNSET ? s->mode : backend->mode;
+        if (s->rules->nelts > 0 || s->trust || mtls_policy_asks(&s->ocsp))
+            backend->policy = policy;
+    }
 }
 
 static void add_header(apr_array_header_t *headers, const mtls_export_header_t *header)
@@ -201,10 +226,44 @@ static mtls_merged_t *build(apr_pool_t *p, const mtls_dir_t *dir)
     b.out->n = dir->n;
     build_anonymous(&b);
     build_named(&b);
+    build_backend(&b);
     return end(&b);
 }
 
 /* ---- keeping ---- */
+
+static int same_rules(const apr_array_header_t *a, const apr_array_header_t *b)
+{
+    return a->nelts == b->nelts &&
+           memcmp(a->elts, b->elts, (apr_size_t)a->elt_size * (apr_size_t)a->nelts) == 0;
+}
+
+static int same_backend(const mtls_backend_t *a, const mtls_backend_t *b)
+{
+    if (a->mode != b->mode || !a->policy != !b->policy || !a->sni != !b->sni ||
+        (a->sni && strcmp(a->sni, b->sni) != 0))
+        return 0;
+    return !a->policy || (a->policy->trust == b->policy->trust &&
+                          a->policy->ocsp.level == b->policy->ocsp.level &&
+                          a->policy->ocsp.chain == b->policy->ocsp.chain &&
+                          same_rules(a->policy->rules, b->policy->rules));
+}
+
+/* The one of the same content, so that pooled connections serve wherever the same is asked. */
+static const mtls_backend_t *only_backend(const mtls_backend_t *backend)
+{
+    int i;
+
+    if (!backend)
+        return NULL;
+    for (i = 0; i < known.backends->nelts; i++) {
+        const mtls_backend_t *there = APR_ARRAY_IDX(known.backends, i, const mtls_backend_t *);
+        if (same_backend(there, backend))
+            return there;
+    }
+    APR_ARRAY_PUSH(known.backends, const mtls_backend_t *) = backend;
+    return backend;
+}
 
 static unsigned int bucket_of(const mtls_dir_t *dir)
 {
@@ -260,6 +319,7 @@ static mtls_merged_t *find_or_keep(request_rec *r, const mtls_dir_t *dir)
     if (!m && known.count < MTLS_MAX_MERGED_POLICIES) {
         m = build(known.p, dir);
         m->ordinal = known.count++;
+        m->backend = only_backend(m->backend);
         warn_of_idle_rules(r, m);
         m->next = known.buckets[bucket];
         __atomic_store_n(&known.buckets[bucket], m, __ATOMIC_RELEASE);
@@ -285,6 +345,7 @@ void mtls_merged_prepare(apr_pool_t *pconf)
     memset(&known, 0, sizeof(known));
     apr_pool_create(&known.p, pconf);
     apr_thread_mutex_create(&known.lock, APR_THREAD_MUTEX_DEFAULT, known.p);
+    known.backends = apr_array_make(known.p, 4, sizeof(const mtls_backend_t *));
     known.chain_alone = mtls_merged_single(mtls_policy_make(known.p, NULL));
 }
 

@@ -16,6 +16,13 @@ typedef struct mtls_group_t {
     int n;
 } mtls_group_t;
 
+/* What backends are judged by. The same pointer means the same, whatever else sections say. */
+typedef struct mtls_backend_t {
+    const mtls_policy_t *policy; /* NULL: none; only a name may be asked for */
+    const char *sni;             /* MTLSBackendSNI; NULL: as mod_proxy does */
+    mtls_mode_t mode;            /* enforce or report */
+} mtls_backend_t;
+
 typedef struct mtls_merged_t {
     mtls_section_t *const *sections;
     int n;
@@ -42,7 +49,8 @@ typedef struct mtls_merged_t {
     int header_count;
     int exports_headers; /* some format, or MTLSExportHeader, sets headers */
     int header_limit;
-    struct mtls_merged_t *next; /* in the same bucket */
+    const mtls_backend_t *backend; /* NULL: nothing is said of backends */
+    struct mtls_merged_t *next;    /* in the same bucket */
 } mtls_merged_t;
 
 /* After the configuration was read; names of policies are resolved. */

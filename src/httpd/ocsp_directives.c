@@ -11,7 +11,8 @@
 
 /* ---- MTLSOCSP ---- */
 
-const char *mtls_ocsp_demand_parse(apr_pool_t *p, const char *args, mtls_ocsp_demand_t *demand)
+const char *mtls_ocsp_demand_parse(apr_pool_t *p, const char *directive, const char *args,
+                                   mtls_ocsp_demand_t *demand)
 {
     const char *level = ap_getword_conf(p, &args), *extent = ap_getword_conf(p, &args);
 
@@ -23,15 +24,15 @@ const char *mtls_ocsp_demand_parse(apr_pool_t *p, const char *args, mtls_ocsp_de
         demand->level = MTLS_DEMAND_REQUIRE;
     else
         return apr_psprintf(p,
-                            "MTLSOCSP: unknown value \"%s\"; allowed: off, prefer, require, and "
+                            "%s: unknown value \"%s\"; allowed: off, prefer, require, and "
                             "behind the last two: chain",
-                            level);
+                            directive, level);
     demand->chain = ap_cstr_casecmp(extent, "chain") == 0;
     if ((*extent && !demand->chain) || *args)
-        return apr_psprintf(p, "MTLSOCSP %s: unknown value \"%s\"; allowed there: chain", level,
-                            *args ? args : extent);
+        return apr_psprintf(p, "%s %s: unknown value \"%s\"; allowed there: chain", directive,
+                            level, *args ? args : extent);
     if (demand->chain && demand->level == MTLS_DEMAND_OFF)
-        return "MTLSOCSP off chain: nothing is asked, so nothing of a chain";
+        return apr_psprintf(p, "%s off chain: nothing is asked, so nothing of a chain", directive);
     mtls_site()->asks_status |= demand->level != MTLS_DEMAND_OFF;
     return NULL;
 }
@@ -42,7 +43,7 @@ const char *mtls_set_ocsp(cmd_parms *cmd, void *dir, const char *args)
     mtls_ocsp_demand_t demand = {MTLS_DEMAND_UNSET, 0};
 
     if (!error)
-        error = mtls_ocsp_demand_parse(cmd->pool, args, &demand);
+        error = mtls_ocsp_demand_parse(cmd->pool, cmd->cmd->name, args, &demand);
     if (!error && mtls_section_of(cmd, dir)->ocsp.level != MTLS_DEMAND_UNSET)
         error = "MTLSOCSP is set already in this section";
     if (!error)

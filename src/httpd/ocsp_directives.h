@@ -16,7 +16,8 @@
 #define MTLS_DEFAULT_OCSP_SKEW    300
 
 /* The arguments of MTLSOCSP. NULL or what is wrong. */
-const char *mtls_ocsp_demand_parse(apr_pool_t *p, const char *args, mtls_ocsp_demand_t *demand);
+const char *mtls_ocsp_demand_parse(apr_pool_t *p, const char *directive, const char *args,
+                                   mtls_ocsp_demand_t *demand);
 
 /* The address of a responder: NULL or what is wrong, in `p`. */
 const char *mtls_ocsp_check_url(apr_pool_t *p, const char *url);

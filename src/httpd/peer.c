@@ -43,33 +43,61 @@ static int server_index(void)
     return made;
 }
 
+/* The CAs of an SSL_CTX for connections to backends. */
+static int proxy_index(void)
+{
+    static int made = -1;
+
+    if (made < 0)
+        made = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    return made;
+}
+
 /* The one whose settings the handshake was made with; NULL: none of ours. */
 static const mtls_server_t *handshake_server(const SSL *ssl)
 {
     return SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), server_index());
 }
 
-int mtls_peer_pre_handshake(conn_rec *c, SSL *ssl, int is_proxy)
+/* With memory of its own, so that what it holds can be given back. */
+static mtls_peer_t *make_peer(conn_rec *c, SSL *ssl)
 {
+    mtls_peer_t *peer = apr_pcalloc(c->pool, sizeof(*peer));
     apr_allocator_t *allocator;
-    mtls_peer_t *peer;
 
-    if (is_proxy || c->outgoing || mtls_site_is_idle())
-        return DECLINED;
-    peer = apr_pcalloc(c->pool, sizeof(*peer));
     peer->ssl = ssl;
     if (apr_allocator_create(&allocator) != APR_SUCCESS)
-        return DECLINED; /* without a peer every policy refuses */
+        return NULL;
     if (apr_pool_create_ex(&peer->p, c->pool, NULL, allocator) != APR_SUCCESS) {
         apr_allocator_destroy(allocator);
-        return DECLINED;
+        return NULL;
     }
     apr_allocator_owner_set(allocator, peer->p);
     if (apr_thread_mutex_create(&peer->lock, APR_THREAD_MUTEX_DEFAULT, peer->p) != APR_SUCCESS)
-        return DECLINED;
+        return NULL;
+    return peer;
+}
+
+int mtls_peer_pre_handshake(conn_rec *c, SSL *ssl, int is_proxy)
+{
+    mtls_peer_t *peer;
+
+    if (is_proxy || c->outgoing || mtls_site_is_idle() || (peer = make_peer(c, ssl)) == NULL)
+        return DECLINED; /* without a peer every policy refuses */
     ap_set_module_config(c->conn_config, &mtls_policy_module, peer);
     SSL_set_ex_data(ssl, peer_index(), peer);
     return DECLINED;
+}
+
+mtls_peer_t *mtls_peer_make_backend(conn_rec *c, SSL *ssl)
+{
+    mtls_peer_t *peer = make_peer(c, ssl);
+
+    if (!peer)
+        return NULL;
+    peer->purpose = MTLS_PURPOSE_SERVER;
+    peer->vhost = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), proxy_index());
+    return peer;
 }
 
 /* ---- chains ---- */
@@ -125,12 +153,13 @@ static STACK_OF(X509) * recall(mtls_peer_t *peer, apr_time_t now)
 static void verify(mtls_peer_t *peer, apr_pool_t *p, const mtls_trust_store_t *store,
                    STACK_OF(X509) * sent, mtls_chain_result_t *result)
 {
-    mtls_chain_ask_t ask = {peer->chain_leaf, sent, MTLS_PURPOSE_CLIENT, result->from};
+    mtls_chain_ask_t ask = {peer->chain_leaf, sent, peer->purpose, result->from};
 
     mtls_chain_verify(p, store, &ask, result);
     /* Untrusted: a configured CA of the name may have another key. */
     if ((result->reason == MTLS_CHAIN_INCOMPLETE || result->reason == MTLS_CHAIN_UNTRUSTED) &&
-        !sent && (ask.untrusted = recall(peer, ask.now)) != NULL)
+        !sent && peer->purpose == MTLS_PURPOSE_CLIENT &&
+        (ask.untrusted = recall(peer, ask.now)) != NULL)
         mtls_chain_verify(p, store, &ask, result);
 }
 
@@ -375,8 +404,9 @@ static apr_status_t free_store(void *store)
     return APR_SUCCESS;
 }
 
-/* The store mod_ssl has made for the vhost, as one of ours. */
-static const mtls_trust_handle_t *make_vhost(apr_pool_t *p, const server_rec *s, SSL_CTX *ctx)
+/* The store mod_ssl has made for the vhost, or for what it proxies, as one of ours. */
+static const mtls_trust_handle_t *make_vhost(apr_pool_t *p, const server_rec *s, SSL_CTX *ctx,
+                                             int reads_folders)
 {
     const mtls_server_t *server = mtls_server_of(s);
     mtls_trust_handle_t *handle = apr_pcalloc(p, sizeof(*handle));
@@ -397,21 +427,35 @@ static const mtls_trust_handle_t *make_vhost(apr_pool_t *p, const server_rec *s,
     mtls_chain_warm_up(store->certificates);
     X509_STORE_up_ref(store->certificates);
     apr_pool_cleanup_register(p, store->certificates, free_store, apr_pool_cleanup_null);
-    if (!mtls_conftree_setting(s, "SSLCARevocationPath") &&
-        !mtls_conftree_setting(s, "SSLCACertificatePath"))
+    if (!reads_folders)
         store->cache = mtls_chain_cache_make(p); /* OpenSSL adds to what comes from folders */
     handle->spec = spec;
     handle->live = mtls_live_fixed(p, store);
     return handle->live ? handle : NULL;
 }
 
+/* Of a vhost, or of a section that has SSLProxy directives of its own. */
+static void init_proxy(const server_rec *s, apr_pool_t *p, SSL_CTX *ctx)
+{
+    int reads_folders = mtls_conftree_somewhere(s, "SSLProxyCARevocationPath", NULL) ||
+                        mtls_conftree_somewhere(s, "SSLProxyCACertificatePath", NULL);
+
+    SSL_CTX_set_ex_data(ctx, proxy_index(),
+                        (void *)(apr_uintptr_t)make_vhost(p, s, ctx, reads_folders));
+}
+
 int mtls_peer_init_server(server_rec *s, apr_pool_t *p, int is_proxy, SSL_CTX *ctx)
 {
     mtls_server_t *server = mtls_server_of(s);
 
-    if (is_proxy)
+    if (is_proxy) {
+        if (mtls_site()->judges_backends)
+            init_proxy(s, p, ctx);
         return DECLINED;
-    server->vhost = make_vhost(p, s, ctx);
+    }
+    server->vhost = make_vhost(p, s, ctx,
+                               mtls_conftree_setting(s, "SSLCARevocationPath") ||
+                                   mtls_conftree_setting(s, "SSLCACertificatePath"));
     server->believes_vhost = mtls_checks_believes_vhost(s);
     server->stores = mtls_checks_stores(p, s);
     server->asks_for_certificate = (SSL_CTX_get_verify_mode(ctx) & SSL_VERIFY_PEER) != 0;
@@ -507,7 +551,9 @@ static void take_evidence(mtls_evidence_t *evidence, const mtls_trust_handle_t *
 void mtls_peer_evidence(mtls_peer_t *peer, request_rec *r, const mtls_trust_t *trust,
                         apr_time_t now, mtls_evidence_t *evidence)
 {
-    const mtls_trust_handle_t *vhost = mtls_server_of(r->server)->vhost, *store;
+    const mtls_trust_handle_t *store, *vhost = peer->purpose == MTLS_PURPOSE_SERVER
+                                                   ? peer->vhost
+                                                   : mtls_server_of(r->server)->vhost;
     int i, asked = 0, n = trust ? trust->n : 1;
 
     memset(evidence, 0, sizeof(*evidence));

@@ -35,8 +35,10 @@ typedef struct mtls_peer_path_t {
 
 typedef struct mtls_peer_t {
     SSL *ssl;
-    int established; /* the handshake was seen to be done */
-    apr_pool_t *p;   /* with an allocator of its own; only under the lock */
+    mtls_purpose_t purpose;           /* whose certificate it is: a client's or a server's */
+    const mtls_trust_handle_t *vhost; /* of a backend: the CAs mod_ssl has for it; NULL: none */
+    int established;                  /* the handshake was seen to be done */
+    apr_pool_t *p;                    /* with an allocator of its own; only under the lock */
     apr_thread_mutex_t *lock;
     int known;             /* the certificate was looked at */
     apr_time_t told_until; /* until when mod_ssl's verify result is what we made it */
@@ -67,6 +69,10 @@ typedef struct mtls_peer_t {
 /* The peer of the request's connection (of an HTTP/2 stream's master) once its handshake is done;
  * NULL on plain HTTP, and on a TLS port spoken to in plain HTTP. */
 mtls_peer_t *mtls_peer_of(request_rec *r);
+
+/* The peer of a connection to a backend, whose handshake begins; NULL: out of memory. It belongs to
+ * one thread at a time, and lives as long as the connection. */
+mtls_peer_t *mtls_peer_make_backend(conn_rec *c, SSL *ssl);
 
 /* Take and give back the lock, needed on HTTP/2 only. Entering also notices a certificate that
  * renegotiation or post-handshake authentication brought, and forgets what the old one had. */

@@ -3,6 +3,7 @@
 
 #include "httpd/rule_directives.h"
 
+#include "httpd/backend_directives.h"
 #include "httpd/ocsp_directives.h"
 #include "httpd/site.h"
 #include "httpd/watched.h"
@@ -11,10 +12,16 @@
 
 /* ---- rules and groups ---- */
 
+/* The directive of a rule about a client's certificate, or about a server's. */
+static const char *directive_of(mtls_purpose_t purpose)
+{
+    return purpose == MTLS_PURPOSE_SERVER ? "MTLSBackendRequire" : "MTLSRequire";
+}
+
 static void warn_of_rule(mtls_parse_env_t *env, const char *text)
 {
     APR_ARRAY_PUSH(mtls_site()->warnings, const char *) =
-        apr_psprintf(env->p, "%s: MTLSRequire %s", env->where, text);
+        apr_psprintf(env->p, "%s: %s %s", env->where, directive_of(env->purpose), text);
 }
 
 static mtls_parse_env_t make_env(cmd_parms *cmd, const ap_directive_t *directive)
@@ -25,37 +32,58 @@ static mtls_parse_env_t make_env(cmd_parms *cmd, const ap_directive_t *directive
     return env;
 }
 
-static const char *parse_rule(cmd_parms *cmd, const ap_directive_t *directive, const char *args,
-                              const mtls_rule_t **out)
+static const char *parse_rule(cmd_parms *cmd, const ap_directive_t *directive,
+                              mtls_purpose_t purpose, const mtls_rule_t **out)
 {
     mtls_parse_env_t env = make_env(cmd, directive);
     mtls_rule_t *rule = NULL;
-    const char *error = mtls_rule_parse(&env, args, &rule);
+    const char *error;
 
+    env.purpose = purpose;
+    error = mtls_rule_parse(&env, directive->args, &rule);
     *out = rule;
-    return error ? apr_pstrcat(cmd->pool, "MTLSRequire: ", error, NULL) : NULL;
+    return error ? apr_pstrcat(cmd->pool, directive_of(purpose), ": ", error, NULL) : NULL;
 }
 
-static const char *parse_group(cmd_parms *cmd, const ap_directive_t *directive,
-                               mtls_rule_kind_t kind, int depth, const mtls_rule_t **out);
+/* Whose certificate a group is about: its first rule says it, and all others must agree. */
+static mtls_purpose_t purpose_of(const ap_directive_t *directive)
+{
+    const ap_directive_t *d;
 
-static const char *parse_member(cmd_parms *cmd, const ap_directive_t *d, int depth,
+    for (d = directive; d; d = d->first_child) {
+        if (ap_cstr_casecmp(d->directive, directive_of(MTLS_PURPOSE_SERVER)) == 0)
+            return MTLS_PURPOSE_SERVER;
+    }
+    return MTLS_PURPOSE_CLIENT;
+}
+
+/* Where a rule stands: whose certificate it is about, and how deep in groups. */
+typedef struct place_t {
+    mtls_purpose_t purpose;
+    int depth;
+} place_t;
+
+static const char *parse_group(cmd_parms *cmd, const ap_directive_t *directive,
+                               mtls_rule_kind_t kind, place_t place, const mtls_rule_t **out);
+
+static const char *parse_member(cmd_parms *cmd, const ap_directive_t *d, place_t place,
                                 const mtls_rule_t **out)
 {
-    if (ap_cstr_casecmp(d->directive, "MTLSRequire") == 0)
-        return parse_rule(cmd, d, d->args, out);
+    place_t inner = {place.purpose, place.depth + 1};
+
+    if (ap_cstr_casecmp(d->directive, directive_of(place.purpose)) == 0)
+        return parse_rule(cmd, d, place.purpose, out);
     if (ap_cstr_casecmp(d->directive, "<MTLSRequireAny") == 0)
-        return parse_group(cmd, d, MTLS_RULE_ANY, depth + 1, out);
+        return parse_group(cmd, d, MTLS_RULE_ANY, inner, out);
     if (ap_cstr_casecmp(d->directive, "<MTLSRequireAll") == 0)
-        return parse_group(cmd, d, MTLS_RULE_ALL, depth + 1, out);
+        return parse_group(cmd, d, MTLS_RULE_ALL, inner, out);
     return apr_psprintf(cmd->pool,
-                        "%s is not allowed here; allowed: MTLSRequire, "
-                        "<MTLSRequireAny>, <MTLSRequireAll>",
-                        d->directive);
+                        "%s is not allowed here; allowed: %s, <MTLSRequireAny>, <MTLSRequireAll>",
+                        d->directive, directive_of(place.purpose));
 }
 
 static const char *parse_group(cmd_parms *cmd, const ap_directive_t *directive,
-                               mtls_rule_kind_t kind, int depth, const mtls_rule_t **out)
+                               mtls_rule_kind_t kind, place_t place, const mtls_rule_t **out)
 {
     mtls_parse_env_t env = make_env(cmd, directive);
     mtls_rule_t *group = mtls_rule_group(&env, kind);
@@ -66,11 +94,11 @@ static const char *parse_group(cmd_parms *cmd, const ap_directive_t *directive,
     *out = group;
     if (strcmp(directive->args, ">") != 0)
         return apr_psprintf(cmd->pool, "%s> takes no arguments", directive->directive);
-    if (depth > MTLS_MAX_RULE_DEPTH)
+    if (place.depth > MTLS_MAX_RULE_DEPTH)
         return apr_psprintf(cmd->pool, "groups stand at most %d deep in each other",
                             MTLS_MAX_RULE_DEPTH);
     for (d = directive->first_child; d; d = d->next) {
-        if ((error = parse_member(cmd, d, depth, &rule)) != NULL) {
+        if ((error = parse_member(cmd, d, place, &rule)) != NULL) {
             if (!cmd->err_directive || cmd->err_directive == cmd->directive)
                 cmd->err_directive = d;
             return error;
@@ -82,35 +110,54 @@ static const char *parse_group(cmd_parms *cmd, const ap_directive_t *directive,
     return NULL;
 }
 
-static const char *wrong_context(cmd_parms *cmd)
+static const char *wrong_context(cmd_parms *cmd, mtls_purpose_t purpose)
 {
-    return ap_check_cmd_context(cmd, NOT_IN_LIMIT | NOT_IN_HTACCESS);
+    return purpose == MTLS_PURPOSE_SERVER
+               ? mtls_backend_begin(cmd)
+               : ap_check_cmd_context(cmd, NOT_IN_LIMIT | NOT_IN_HTACCESS);
 }
 
-static void add_rule(cmd_parms *cmd, void *dir, const mtls_rule_t *rule)
+static void add_rule(cmd_parms *cmd, void *dir, mtls_purpose_t purpose, const mtls_rule_t *rule)
 {
-    APR_ARRAY_PUSH(mtls_section_of(cmd, dir)->rules, const mtls_rule_t *) = rule;
+    apr_array_header_t *rules = purpose == MTLS_PURPOSE_SERVER
+                                    ? mtls_backend_section_of(cmd, dir)->rules
+                                    : mtls_section_of(cmd, dir)->rules;
+
+    APR_ARRAY_PUSH(rules, const mtls_rule_t *) = rule;
+}
+
+static const char *set_rule(cmd_parms *cmd, void *dir, mtls_purpose_t purpose)
+{
+    const mtls_rule_t *rule = NULL;
+    const char *error = wrong_context(cmd, purpose);
+
+    if (error || (error = parse_rule(cmd, cmd->directive, purpose, &rule)) != NULL)
+        return error;
+    add_rule(cmd, dir, purpose, rule);
+    return NULL;
 }
 
 const char *mtls_set_require(cmd_parms *cmd, void *dir, const char *args)
 {
-    const mtls_rule_t *rule = NULL;
-    const char *error = wrong_context(cmd);
+    (void)args;
+    return set_rule(cmd, dir, MTLS_PURPOSE_CLIENT);
+}
 
-    if (error || (error = parse_rule(cmd, cmd->directive, args, &rule)) != NULL)
-        return error;
-    add_rule(cmd, dir, rule);
-    return NULL;
+const char *mtls_set_backend_require(cmd_parms *cmd, void *dir, const char *args)
+{
+    (void)args;
+    return set_rule(cmd, dir, MTLS_PURPOSE_SERVER);
 }
 
 static const char *set_group(cmd_parms *cmd, void *dir, mtls_rule_kind_t kind)
 {
+    place_t place = {purpose_of(cmd->directive->first_child), 1};
     const mtls_rule_t *group = NULL;
-    const char *error = wrong_context(cmd);
+    const char *error = wrong_context(cmd, place.purpose);
 
-    if (error || (error = parse_group(cmd, cmd->directive, kind, 1, &group)) != NULL)
+    if (error || (error = parse_group(cmd, cmd->directive, kind, place, &group)) != NULL)
         return error;
-    add_rule(cmd, dir, group);
+    add_rule(cmd, dir, place.purpose, group);
     return NULL;
 }
 
@@ -131,6 +178,7 @@ const char *mtls_set_require_all(cmd_parms *cmd, void *dir, const char *args)
 /* A policy holds trust and rules: what a section says beside them has no meaning here. */
 static const char *add_member(cmd_parms *cmd, const ap_directive_t *d, mtls_policy_t *policy)
 {
+    static const place_t place = {MTLS_PURPOSE_CLIENT, 0};
     const mtls_rule_t *rule = NULL;
     const char *error;
 
@@ -141,7 +189,7 @@ static const char *add_member(cmd_parms *cmd, const ap_directive_t *d, mtls_poli
     if (ap_cstr_casecmp(d->directive, "MTLSOCSP") == 0 && policy->ocsp.level != MTLS_DEMAND_UNSET)
         return "MTLSOCSP is set already in this policy";
     if (ap_cstr_casecmp(d->directive, "MTLSOCSP") == 0)
-        return mtls_ocsp_demand_parse(cmd->pool, d->args, &policy->ocsp);
+        return mtls_ocsp_demand_parse(cmd->pool, d->directive, d->args, &policy->ocsp);
     if (ap_cstr_casecmp(d->directive, "MTLSRequire") != 0 &&
         ap_cstr_casecmp(d->directive, "<MTLSRequireAny") != 0 &&
         ap_cstr_casecmp(d->directive, "<MTLSRequireAll") != 0)
@@ -149,7 +197,7 @@ static const char *add_member(cmd_parms *cmd, const ap_directive_t *d, mtls_poli
                             "%s is not allowed inside <MTLSPolicy>; allowed: MTLSTrust, "
                             "MTLSOCSP, MTLSRequire, <MTLSRequireAny>, <MTLSRequireAll>",
                             d->directive);
-    if ((error = parse_member(cmd, d, 0, &rule)) == NULL)
+    if ((error = parse_member(cmd, d, place, &rule)) == NULL)
         mtls_policy_add(policy, rule);
     return error;
 }

@@ -10,6 +10,7 @@
 #include <http_config.h>
 
 const char *mtls_set_require(cmd_parms *cmd, void *dir, const char *args);
+const char *mtls_set_backend_require(cmd_parms *cmd, void *dir, const char *args);
 const char *mtls_set_require_any(cmd_parms *cmd, void *dir, const char *args);
 const char *mtls_set_require_all(cmd_parms *cmd, void *dir, const char *args);
 const char *mtls_set_policy(cmd_parms *cmd, void *dir, const char *args);

@@ -50,6 +50,7 @@ typedef struct mtls_site_t {
     int balances_fastcgi;         /* some BalancerMember speaks FastCGI */
     int merges_trailers;          /* some server has MergeTrailers, and headers are exported */
     int appends;                  /* some section has MTLSExport xfcc append */
+    int judges_backends;          /* some section has a directive about backends */
     mtls_site_ocsp_t ocsp;
 } mtls_site_t;
 

@@ -306,15 +306,17 @@ static const char *make_trust(cmd_parms *cmd, const ap_directive_t *directive,
 
     *out = trust;
     if (names->nelts == 0)
-        return "MTLSTrust needs the name of a trust store";
+        return apr_pstrcat(cmd->pool, directive->directive, " needs the name of a trust store",
+                           NULL);
     for (i = 0; i < names->nelts; i++) {
         for (k = 0; k < i; k++) {
             if (strcmp(APR_ARRAY_IDX(names, i, const char *),
                        APR_ARRAY_IDX(names, k, const char *)) == 0)
-                return apr_psprintf(cmd->pool, "MTLSTrust names \"%s\" twice",
+                return apr_psprintf(cmd->pool, "%s names \"%s\" twice", directive->directive,
                                     APR_ARRAY_IDX(names, i, const char *));
         }
     }
+    trust->directive = directive->directive;
     trust->where = mtls_where(cmd->pool, directive);
     trust->names = names;
     APR_ARRAY_PUSH(mtls_site()->trusts, mtls_trust_t *) = trust;
@@ -331,24 +333,31 @@ const char *mtls_trust_parse(cmd_parms *cmd, const ap_directive_t *directive, co
     return make_trust(cmd, directive, names, trust);
 }
 
-const char *mtls_set_trust(cmd_parms *cmd, void *dir, int argc, char *const argv[])
+const char *mtls_trust_of(cmd_parms *cmd, int argc, char *const argv[], const mtls_trust_t **trust)
 {
     apr_array_header_t *names = apr_array_make(cmd->pool, 2, sizeof(const char *));
-    const char *error = ap_check_cmd_context(cmd, NOT_IN_LIMIT | NOT_IN_HTACCESS);
-    const mtls_trust_t *trust = NULL;
+    const mtls_trust_t *made = NULL;
+    const char *error;
     int i;
+
+    for (i = 0; i < argc; i++)
+        APR_ARRAY_PUSH(names, const char *) = apr_pstrdup(cmd->pool, argv[i]);
+    if ((error = make_trust(cmd, cmd->directive, names, &made)) == NULL)
+        *trust = made;
+    return error;
+}
+
+const char *mtls_set_trust(cmd_parms *cmd, void *dir, int argc, char *const argv[])
+{
+    const char *error = ap_check_cmd_context(cmd, NOT_IN_LIMIT | NOT_IN_HTACCESS);
 
     if (error)
         return error;
-    for (i = 0; i < argc; i++)
-        APR_ARRAY_PUSH(names, const char *) = apr_pstrdup(cmd->pool, argv[i]);
     if (mtls_section_of(cmd, dir)->trust)
         return apr_psprintf(cmd->pool,
                             "MTLSTrust is set already at %s; name all stores on one line",
                             mtls_section_of(cmd, dir)->trust->where);
-    if ((error = make_trust(cmd, cmd->directive, names, &trust)) == NULL)
-        mtls_section_of(cmd, dir)->trust = trust;
-    return error;
+    return mtls_trust_of(cmd, argc, argv, &mtls_section_of(cmd, dir)->trust);
 }
 
 /* ---- servers ---- */

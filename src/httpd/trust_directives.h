@@ -23,6 +23,9 @@ const char *mtls_set_outside_store(cmd_parms *cmd, void *dir, const char *args);
 const char *mtls_trust_parse(cmd_parms *cmd, const ap_directive_t *directive, const char *args,
                              const mtls_trust_t **trust);
 
+/* The stores the directive names; resolved with all others. NULL or what is wrong. */
+const char *mtls_trust_of(cmd_parms *cmd, int argc, char *const argv[], const mtls_trust_t **trust);
+
 /* Whether `name` can be that of a store or policy; else what is wrong with it. */
 const char *mtls_check_name(apr_pool_t *p, const char *directive, const char *name);
 

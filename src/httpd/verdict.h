@@ -36,6 +36,17 @@ typedef struct mtls_judged_t {
     apr_time_t until;
 } mtls_judged_t;
 
+/* How the certificate of a backend was judged. Zeroed, it is a refusal. */
+typedef struct mtls_backend_verdict_t {
+    mtls_reason_t reason;
+    const mtls_rule_t *rule; /* NULL: none was to blame */
+    const char *hint;        /* for the log, static; or NULL */
+    mtls_evidence_t evidence;
+    apr_time_t from, until;
+    apr_uint32_t generation; /* of what is read from files (reload.h) */
+    mtls_span_t name;        /* it was to bear; ended by a NUL, too */
+} mtls_backend_verdict_t;
+
 /* Until when a judgement holds at most. Any thread. */
 static inline apr_time_t mtls_verdict_until(const mtls_judged_t *judged)
 {

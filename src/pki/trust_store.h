@@ -53,6 +53,7 @@ typedef struct mtls_trust_handle_t {
 /* The stores a policy believes, in order: the first that verifies a certificate counts. NULL among
  * them stands for the store of the request's virtual host. */
 typedef struct mtls_trust_t {
+    const char *directive;
     const char *where;
     apr_array_header_t *names; /* const char * */
     const mtls_trust_handle_t **stores;
