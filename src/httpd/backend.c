@@ -31,7 +31,7 @@ static apr_array_header_t *sections_of(apr_pool_t *p, const proxy_server_conf *c
             APR_ARRAY_IDX(conf->sec_proxy, i, const ap_conf_vector_t *);
         mtls_proxy_section_t found = {ap_get_module_config(section, proxy),
                                       ap_get_module_config(section, &mtls_policy_module)};
-        if (found.dir->own && found.dir->own->backend)
+        if (found.dir && found.dir->own && found.dir->own->backend) /* NULL: nothing of ours */
             APR_ARRAY_PUSH(out, mtls_proxy_section_t) = found;
     }
     return out->nelts > 0 ? out : NULL;
@@ -97,18 +97,32 @@ static int has(const mtls_dir_t *dir, const mtls_section_t *section)
     return 0;
 }
 
+/* Where mod_proxy has looked for <Proxy> sections itself, what MTLSInherit Off has dropped of them
+ * stays dropped. Only then is it known that it has looked. */
+int mtls_backend_fixups(request_rec *r)
+{
+    const mtls_dir_t *dir = mtls_dir_of(r);
+
+    if (r->proxyreq && dir->n > 0 && dir->sections[0]->drops_inherited &&
+        strncmp(r->filename, "proxy:", 6) == 0)
+        mtls_request_of(r)->walked = r->filename + 6;
+    return DECLINED;
+}
+
 /* mod_proxy looks for <Proxy> sections by the URL it was given: not by that of the member a
  * balancer has chosen, and not at all where a handler or a rule in a directory names the URL. They
  * are about what is contacted, so they hold all the same. */
 static const mtls_dir_t *add_sections(request_rec *r, const mtls_dir_t *dir, const char *url)
 {
     const apr_array_header_t *proxies = mtls_server_of(r->server)->proxies;
+    const mtls_request_t *rq = mtls_request_peek(r);
     const char *other = NULL;
     int i;
 
     for (i = 0; proxies && i < proxies->nelts; i++) {
         const mtls_proxy_section_t *section = &APR_ARRAY_IDX(proxies, i, mtls_proxy_section_t);
-        if (has(dir, section->dir->own))
+        if (has(dir, section->dir->own) ||
+            (rq && rq->walked && is_about(section->proxy, rq->walked)))
             continue;
         other = other ? other : other_spelling(r->pool, url);
         if (is_about(section->proxy, url) || is_about(section->proxy, other))
@@ -121,7 +135,7 @@ static const mtls_dir_t *add_sections(request_rec *r, const mtls_dir_t *dir, con
 
 static __thread mtls_errand_t *errand;
 
-const mtls_errand_t *mtls_backend_errand(void)
+mtls_errand_t *mtls_backend_errand(void)
 {
     return errand;
 }
@@ -146,8 +160,11 @@ static void begin_errand(request_rec *r, const char *url)
     mtls_errand_t *begun = apr_palloc(r->pool, sizeof(*begun));
 
     *begun = mtls_backend_errand_of(r, url);
-    /* A second member, or a second try, of the same request. */
-    begun->outer = errand && errand->r == r ? errand->outer : errand;
+    begun->outer = errand;
+    if (errand && errand->r == r) { /* another member, or another try, of the same request */
+        begun->outer = errand->outer;
+        begun->waited = errand->waited;
+    }
     errand = begun;
 }
 

@@ -18,11 +18,12 @@ typedef struct mtls_errand_t {
     const mtls_backend_t *backend;    /* NULL: nothing of ours applies */
     int kept;                         /* `backend` outlives the request */
     mtls_span_t authority;            /* of the URL that is contacted: "host:port" */
+    int waited;                       /* for a status, which it does once */
     struct mtls_errand_t *outer;      /* a response may hold a sub-request that is proxied, too */
 } mtls_errand_t;
 
 /* The errand this thread is on; NULL: none. */
-const mtls_errand_t *mtls_backend_errand(void);
+mtls_errand_t *mtls_backend_errand(void);
 
 /* What a request (or a health check) for that URL is about. */
 mtls_errand_t mtls_backend_errand_of(request_rec *r, const char *url);
@@ -37,6 +38,9 @@ void mtls_backend_tell_last(request_rec *first, request_rec *last);
 
 /* post_config: the <Proxy> sections that say something of backends. */
 void mtls_backend_start(apr_pool_t *pconf, server_rec *main_server);
+
+/* Early in fixups. */
+int mtls_backend_fixups(request_rec *r);
 
 /* Hooks of mod_proxy, around the scheme's own handler. */
 int mtls_backend_scheme_handler(request_rec *r, proxy_worker *worker, proxy_server_conf *conf,

@@ -43,6 +43,7 @@ static void add_hooks(void)
     hook_scheme_handler(mtls_backend_scheme_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
     APR_OPTIONAL_HOOK(proxy, request_status, mtls_backend_request_status, NULL, NULL,
                       APR_HOOK_REALLY_LAST);
+    ap_hook_fixups(mtls_backend_fixups, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_ssl_bind_outgoing(mtls_backend_bind, NULL, before_ssl, APR_HOOK_REALLY_FIRST);
     APR_OPTIONAL_HOOK(ssl, pre_handshake, mtls_backend_pre_handshake, NULL, NULL, APR_HOOK_MIDDLE);
     APR_OPTIONAL_HOOK(ssl, proxy_post_handshake, mtls_backend_post_handshake, NULL, NULL,

@@ -30,7 +30,8 @@ typedef struct gate_t {
     const mtls_backend_t *backend; /* it was made for; NULL: nothing was asked of it */
     int lost;                      /* what it was made for is gone */
     const server_rec *server;      /* which made it, */
-    mtls_span_t authority;         /* and to where; ended by a NUL, too */
+    mtls_span_t authority;         /* and to where */
+    mtls_span_t name;              /* the certificate is to bear; ended by a NUL, too */
     mtls_backend_verdict_t verdict;
 } gate_t;
 
@@ -54,22 +55,6 @@ static gate_t *gate_of(const conn_rec *c)
 
 /* ---- judging ---- */
 
-/* Whom the certificate is to name: what the administrator has written, else where we connect to.
- * Never what mod_proxy takes from a client's Host header (ProxyPreserveHost). */
-static mtls_span_t name_of(const gate_t *gate)
-{
-    apr_pool_t *p = gate->c->pool;
-    apr_uri_t uri;
-
-    if (gate->backend->sni)
-        return mtls_span_of(gate->backend->sni);
-    if (apr_uri_parse(p, apr_pstrcat(p, "https://", gate->authority.data, "/", NULL), &uri) !=
-            APR_SUCCESS ||
-        !uri.hostname)
-        return mtls_span_of("");
-    return mtls_span_of(uri.hostname);
-}
-
 static void judge_once(gate_t *gate, mtls_ocsp_round_t *round)
 {
     mtls_backend_verdict_t *v = &gate->verdict;
@@ -87,20 +72,21 @@ static void judge_once(gate_t *gate, mtls_ocsp_round_t *round)
     v->until = verdict.result.valid_until;
 }
 
-static void judge(gate_t *gate, request_rec *r)
+/* For a status that nobody has yet a request waits once, and never where it is only reported. */
+static void judge(gate_t *gate, request_rec *r, int may_wait)
 {
-    mtls_ocsp_round_t round = {.r = r, .peer = gate->peer, .may_wait = 1};
+    mtls_ocsp_round_t round = {.r = r, .peer = gate->peer};
 
+    round.may_wait = may_wait && gate->backend->mode != MTLS_MODE_REPORT;
     memset(&gate->verdict, 0, sizeof(gate->verdict));
     gate->verdict.reason = MTLS_INTERNAL_ERROR;
     gate->verdict.generation = mtls_reload_now(); /* before anything is looked at */
-    gate->verdict.name = name_of(gate);
+    gate->verdict.name = gate->name;
     judge_once(gate, &round);
     if (mtls_ocsp_wait(&round))
         judge_once(gate, &round);
 }
 
-/* A renegotiation may bring another certificate. */
 static int has_same_certificate(const gate_t *gate)
 {
     return SSL_get0_peer_certificate(gate->peer->ssl) == gate->peer->leaf;
@@ -129,16 +115,21 @@ static int is_good(gate_t *gate, request_rec *r)
     if (!gate->peer)
         return 0; /* there was no handshake */
     if (!still_holds(gate))
-        judge(gate, r);
+        judge(gate, r, 0); /* if need be, a new handshake waits */
     return gate->verdict.reason == MTLS_OK ||
            (gate->backend->mode == MTLS_MODE_REPORT && gate->verdict.reason != MTLS_INTERNAL_ERROR);
 }
 
 /* ---- filters ---- */
 
-static int may_pass(const gate_t *gate)
+/* A renegotiation may have brought another certificate, which is judged like the first. */
+static int may_pass(gate_t *gate)
 {
-    return gate->open && (!judges(gate) || has_same_certificate(gate));
+    const mtls_errand_t *errand = mtls_backend_errand();
+
+    if (!gate->open || !judges(gate) || has_same_certificate(gate))
+        return gate->open;
+    return errand && is_good(gate, errand->r);
 }
 
 /* Have mod_ssl make the handshake, and with it our judgement, before a byte of the request is
@@ -261,6 +252,21 @@ static mtls_errand_t check_of(conn_rec *c, ap_conf_vector_t *dir_conf)
                         (unsigned int)c->client_addr->port));
 }
 
+/* Whom the certificate is to name: what the administrator has written, else where we connect to.
+ * Never what mod_proxy takes from a client's Host header (ProxyPreserveHost). */
+static mtls_span_t name_of(apr_pool_t *p, const mtls_errand_t *errand)
+{
+    const char *authority = apr_pstrmemdup(p, errand->authority.data, errand->authority.len);
+    apr_uri_t uri;
+
+    if (errand->backend->sni)
+        return mtls_span_of(errand->backend->sni);
+    if (apr_uri_parse(p, apr_pstrcat(p, "https://", authority, "/", NULL), &uri) != APR_SUCCESS ||
+        !uri.hostname)
+        return mtls_span_of("");
+    return mtls_span_of(uri.hostname);
+}
+
 /* Without TLS only what needs none may pass; mod_proxy's handlers are not even asked then. */
 static void bind_new(conn_rec *c, ap_conf_vector_t *dir_conf, const mtls_errand_t *errand, int tls)
 {
@@ -278,6 +284,8 @@ static void bind_new(conn_rec *c, ap_conf_vector_t *dir_conf, const mtls_errand_
     gate->authority = mtls_span(apr_pstrmemdup(c->pool, made.authority.data, made.authority.len),
                                 made.authority.len);
     gate->open = !is_judged;
+    if (is_judged)
+        gate->name = name_of(c->pool, &made);
     ap_add_output_filter_handle(gate_out, gate, NULL, c);
     ap_add_input_filter_handle(gate_in, gate, NULL, c);
 }
@@ -329,7 +337,7 @@ static void take_staple(gate_t *gate, SSL *ssl)
 int mtls_backend_post_handshake(conn_rec *c, SSL *ssl)
 {
     gate_t *gate = gate_of(c);
-    const mtls_errand_t *errand = mtls_backend_errand();
+    mtls_errand_t *errand = mtls_backend_errand();
     request_rec *r;
 
     if (!gate || !judges(gate))
@@ -337,7 +345,9 @@ int mtls_backend_post_handshake(conn_rec *c, SSL *ssl)
     r = errand ? errand->r : make_up_request(c, c->base_server->lookup_defaults);
     if (gate->peer) {
         take_staple(gate, ssl);
-        judge(gate, r);
+        judge(gate, r, !errand || !errand->waited);
+        if (errand)
+            errand->waited = 1;
         gate->open = mtls_backend_admit(r, gate->backend, &gate->verdict, gate->authority);
     }
     gate->refused = !gate->open;

@@ -26,6 +26,7 @@ typedef struct mtls_request_t {
     int refused; /* we answered with an error */
     int passed;  /* fixups are done: whatever comes now is no refusal of ours */
     int logged;
+    const char *walked;        /* the URL mod_proxy found <Proxy> sections by; NULL: not asked */
     int backend_refused;       /* the backend's certificate was */
     int concealed;             /* its certificate is nobody's business any more */
     int hides_get;             /* r->method_number is not M_GET, for mod_cache's handler */
