@@ -76,6 +76,7 @@ static const struct name_row {
     {"wildcard: two labels", DNS, BYTES("*.b.example"), BYTES("x.a.b.example"), 0},
     {"wildcard: no label", DNS, BYTES("*.b.example"), BYTES("b.example"), 0},
     {"wildcard: an empty label", DNS, BYTES("*.b.example"), BYTES(".b.example"), 0},
+    {"wildcard: a letter is none", DNS, BYTES("x.b.example"), BYTES("a.b.example"), 0},
     {"wildcard: another domain", DNS, BYTES("*.b.example"), BYTES("a.c.example"), 0},
     {"wildcard: the domain's end only", DNS, BYTES("*.b.example"), BYTES("a.xb.example"), 0},
     {"wildcard: of a top-level domain", DNS, BYTES("*.example"), BYTES("a.example"), 0},
@@ -551,5 +552,5 @@ int main(void)
     SUITE_CASE(a_list_is_loaded_again_for_whom_it_was);
     SUITE_CASE(a_large_list_finds_wildcards);
     SUITE_CASE(no_status_is_asked_for_another_server);
-    return suite_run("server_name", 180);
+    return suite_run("server_name", 185);
 }
