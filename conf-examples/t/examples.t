@@ -12,6 +12,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib", "$FindBin::RealBin/../../demo/lib";
 use Examples qw(ask start examples log_of_the_example);
 use Examples::ApiGateway;
+use Examples::BackendMTLS;
 use Examples::DeviceAuthentication;
 use Examples::MutualTLS;
 use Examples::TrustConfigs;
@@ -21,6 +22,7 @@ use Test::More;
 
 my %TESTS = (
     'api-gateway.conf'           => \&Examples::ApiGateway::run,
+    'backend-mtls.conf'          => \&Examples::BackendMTLS::run,
     'device-authentication.conf' => \&Examples::DeviceAuthentication::run,
     'mutual-tls-and-ocsp-stapling.conf' => \&Examples::MutualTLS::run,
     'public-and-protected.conf'  => \&public_and_protected,

@@ -28,8 +28,8 @@ use constant { START_SECONDS => 20, STOP_SECONDS => 20, LOG_SECONDS => 10, CURL_
     RELOAD_SECONDS => 60 };
 
 my @MODULES = qw(
-    authn_core authz_core alias env filter include log_config mime mtls_policy proxy proxy_fcgi
-    proxy_http socache_shmcb ssl http2
+    authn_core authz_core alias env filter include lbmethod_byrequests log_config mime mtls_policy
+    proxy proxy_balancer proxy_fcgi proxy_http slotmem_shm socache_shmcb ssl http2
 );
 
 # One line for every request of every vhost. A case is found by the X-Case header curl sent.
@@ -40,6 +40,7 @@ my %LOGGED = (
     session  => '%{SSL_SESSION_RESUMED}x',
     verdict  => '%{MTLS_VERDICT}e',
     reason   => '%{MTLS_REASON}e',
+    peer     => '%{MTLS_BACKEND_REASON}e',
     policy   => '%{MTLS_POLICY}e',
     report   => '%{MTLS_REPORT}e',
     user     => '%u',
@@ -355,7 +356,8 @@ sub received {
 # ---- curl ----
 
 # arg: certificate (a name of the PKI), leaf_only, headers [..], http2, method, path_as_is,
-#   resume (1, or the path of the request that makes the TLS session), from (our own address)
+#   resume (1, or the path of the request that makes the TLS session), from (our own address),
+#   of_backend (the reason is that of the backend, not of the client)
 sub curl_arguments {
     my ($self, $url, %arg) = @_;
     # The root alone: given an intermediate, OpenSSL would send it for a client that has none.
@@ -386,7 +388,9 @@ sub request {
     my $status = $output =~ s/\n(\d{3})\z// ? $1 : '000';
     $output =~ s/\A\n\d{3}// if $arg{resume};
     my $logged = $self->logged($server, $case, $status eq '000' ? 0 : $arg{resume} ? 2 : 1);
-    return { %{$logged}, status => $status, body => $output, complaint => $complaint };
+    my $reason = $logged->{ $arg{of_backend} ? 'peer' : 'reason' };
+    return { %{$logged}, reason => $reason, status => $status, body => $output,
+        complaint => $complaint };
 }
 
 # The same request again until status and reason are those expected: what a file says is in force

@@ -13,7 +13,7 @@ use File::Basename qw(dirname);
 use Loopback qw(received free_port);
 use Test::More;
 
-our @EXPORT_OK = qw(ask start examples log_of_the_example warnings_at_start);
+our @EXPORT_OK = qw(ask start start_as examples log_of_the_example warnings_at_start);
 
 my $EXAMPLES = abs_path(dirname(__FILE__) . '/../..');
 my @LOGGED = qw(report user protocol session);
@@ -23,6 +23,7 @@ sub examples { return $EXAMPLES }
 # [what is promised, path, certificate, "STATUS REASON", how ...]
 #   server   which backend must have answered       backend  header => value that arrived there
 #   page     what the answer must match             report, user, protocol, session   from the log
+#   of_backend   REASON is why the backend was refused    gateway   another one than "gateway"
 #   until    asked again until it is so: a file was changed, and each child of httpd sees that by
 #            itself
 sub ask {
@@ -30,7 +31,7 @@ sub ask {
     for my $row (@rows) {
         my ($promise, $path, $certificate, $expected, %how) = @$row;
         subtest $promise => sub {
-            my @request = ('gateway', $url . $path, certificate => $certificate, %how);
+            my @request = ($how{gateway} // 'gateway', $url . $path, certificate => $certificate, %how);
             my $got = $how{until} ? $lab->request_until($expected, @request)
                 : $lab->request(@request);
             is("$got->{status} $got->{reason}", $expected, 'status and reason')
@@ -48,18 +49,20 @@ sub ask {
     return;
 }
 
-sub start {
-    my ($lab, $file, %more) = @_;
+sub start { my ($lab, $file, %more) = @_; return start_as($lab, 'gateway', "$EXAMPLES/$file", %more) }
+
+sub start_as {
+    my ($lab, $name, $file, %more) = @_;
     my ($gateway, $plain) = (free_port(), free_port());
     my $pki = $lab->pki;
-    $lab->start_httpd('gateway',
-        include => "$EXAMPLES/$file",
+    $lab->start_httpd($name,
+        include => $file,
         listen  => [$gateway, $plain],
         define  => {
             GATEWAY_NAME => 'gateway.test', GATEWAY_PORT => $gateway, PLAIN_PORT => $plain,
             SERVER_CERT => "$pki/server-chain.crt", SERVER_KEY => "$pki/server.key",
             CLIENT_CA_FILE => "$pki/ca-bundle.crt", ERROR_PAGES => error_pages($lab),
-            GATEWAY_LOG => $lab->dir . '/gateway.log', %more,
+            GATEWAY_LOG => $lab->dir . "/$name.log", %more,
         });
     return ("https://localhost:$gateway", "http://localhost:$plain");
 }
