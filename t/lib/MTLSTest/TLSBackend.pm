@@ -10,16 +10,17 @@ package MTLSTest::TLSBackend;
 #
 # Fields of a face: cert (fixture) and send ('chain' or 'leaf'); client (a file of CAs: the gateway
 # must show a certificate of theirs); version ('1.2', '1.3'); staple (a file with an OCSP response);
-# context (code that is given the SSL_CTX); after_request (code that is called when bytes have arrived,
-# before they are answered); plain (no TLS); serve (code that is given the handle instead of the echo).
+# context (code that is given the SSL_CTX); after_request (code that is called when bytes have
+# arrived, before they are answered); plain (no TLS); serve (code that has the handle instead of the
+# echo).
 
 use strict;
 use warnings;
 use IO::Select;
 use IO::Socket::INET;
 use Net::SSLeay;
-use POSIX ();
-use MTLSTest::Await  qw(await);
+use POSIX           ();
+use MTLSTest::Await qw(await);
 use MTLSTest::Backend;
 use MTLSTest::Files  qw(files_dir);
 use MTLSTest::Layout qw(pki_dir free_port);
@@ -87,7 +88,7 @@ sub serve {
     alarm 120;
     $SIG{PIPE} = 'IGNORE';
     $self->note('open');
-    my $face   = $self->{face};
+    my $face = $self->{face};
     my @told = ("X-Connection: $self->{label}");
     if (!$face->{plain}) {
         $self->{ssl} = $self->handshake($client);
@@ -137,7 +138,7 @@ sub context_of {
     if ($face->{staple}) {
         my $response = MTLSTest::TLSBackend::Handle::slurp($face->{staple});
         Net::SSLeay::CTX_set_tlsext_status_cb($ctx,
-            sub { Net::SSLeay::set_tlsext_status_ocsp_resp($_[0], $response); return 1 });
+            sub { Net::SSLeay::set_tlsext_status_ocsp_resp($_[0], $response); return 0 });
     }
     $face->{context}->($ctx) if $face->{context};
     return $ctx;
@@ -226,7 +227,7 @@ sub READ {
     else               { sysread $client, $piece, $length }
     return 0 if !defined $piece || !length $piece;
     $owner->note('bytes ' . length $piece);
-    $owner->note('request') if $piece =~ m{\A[A-Z]+ \S+ HTTP/1};
+    $owner->note('request')                 if $piece =~ m{\A[A-Z]+ \S+ HTTP/1};
     $owner->{face}{after_request}->($owner) if $owner->{face}{after_request};
     substr($_[1] //= '', $offset // 0) = $piece;
     return length $piece;
@@ -237,7 +238,8 @@ sub PRINT {
     my $bytes = join $, // '', @texts;
     my ($owner, $client) = @$self;
     while (length $bytes) {
-        my $n = $owner->{ssl} ? Net::SSLeay::write($owner->{ssl}, $bytes) : syswrite $client, $bytes;
+        my $n = $owner->{ssl} ? Net::SSLeay::write($owner->{ssl}, $bytes) : syswrite $client,
+            $bytes;
         return if !$n || $n < 0;
         substr $bytes, 0, $n, '';
     }
