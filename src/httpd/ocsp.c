@@ -251,18 +251,20 @@ static void tell_of_no_use(const mtls_ocsp_round_t *round, const asked_t *asked,
  * for the process that keeps statuses. */
 static void take_offered(const mtls_ocsp_round_t *round, asked_t *asked, judging_t *judging)
 {
-    const mtls_lookup_terms_t *terms = &judging->terms;
+    mtls_offer_terms_t terms = {.now = judging->terms.now,
+                                .limits = judging->terms.limits,
+                                .need_nonce = mtls_server_of(round->r->server)->ocsp.nonce == 2};
     mtls_span_t offered = asked->offered;
     mtls_ocsp_proof_t proof;
 
     asked->offered = mtls_span(NULL, 0);
     if (!offered.len)
         return;
-    if (mtls_offer_add(here.proofs, &asked->subject, offered, terms, &judging->record))
+    if (mtls_offer_add(here.proofs, &asked->subject, offered, &terms, &judging->record))
         asked->offered = offered;
     else if (!round->peer->staple_told &&
-             !mtls_offer_counts(here.proofs, &asked->subject, offered, terms, &proof))
-        tell_of_no_use(round, asked, mtls_offer_refusal(&asked->subject, offered, terms));
+             !mtls_offer_counts(here.proofs, &asked->subject, offered, &terms, &proof))
+        tell_of_no_use(round, asked, mtls_offer_refusal(&asked->subject, offered, &terms));
 }
 
 /* Whether there is anything that could be asked: a responder, or a folder of responses. */

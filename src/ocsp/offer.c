@@ -7,7 +7,7 @@
 
 /* ---- whether it counts ---- */
 
-static int is_future(const mtls_ocsp_proof_t *proof, const mtls_lookup_terms_t *terms)
+static int is_future(const mtls_ocsp_proof_t *proof, const mtls_offer_terms_t *terms)
 {
     apr_time_t latest = terms->now + terms->limits.skew;
 
@@ -15,24 +15,26 @@ static int is_future(const mtls_ocsp_proof_t *proof, const mtls_lookup_terms_t *
 }
 
 /* NULL, or why what was proved is of no use. */
-static const char *use_of(const mtls_ocsp_proof_t *proof, const mtls_lookup_terms_t *terms)
+static const char *use_of(const mtls_ocsp_proof_t *proof, const mtls_offer_terms_t *terms)
 {
     if (proof->status == MTLS_STATUS_REVOKED && !is_future(proof, terms))
         return NULL;
     if (proof->status == MTLS_STATUS_UNKNOWN)
         return "it does not know the certificate";
+    if (terms->need_nonce)
+        return "it has no nonce of ours, and MTLSOCSPNonce requires one";
     return mtls_ocsp_stale(proof, &terms->limits, terms->now);
 }
 
 int mtls_offer_counts(mtls_proofs_t *proofs, const mtls_ocsp_subject_t *subject, mtls_span_t der,
-                      const mtls_lookup_terms_t *terms, mtls_ocsp_proof_t *proof)
+                      const mtls_offer_terms_t *terms, mtls_ocsp_proof_t *proof)
 {
     return der.len > 0 && mtls_proofs_ask(proofs, subject, der, terms->now, proof) &&
            use_of(proof, terms) == NULL;
 }
 
 const char *mtls_offer_refusal(const mtls_ocsp_subject_t *subject, mtls_span_t der,
-                               const mtls_lookup_terms_t *terms)
+                               const mtls_offer_terms_t *terms)
 {
     mtls_ocsp_terms_t when = {.now = terms->now};
     const char *detail = NULL;
@@ -58,7 +60,7 @@ int mtls_offer_hold(mtls_held_t *held, mtls_span_t der, const mtls_ocsp_proof_t 
 /* What counts of a record. As where it was written, one that is not in force yet must not stand
  * above those that are, and a revocation was in force whatever the clock says now. */
 static mtls_held_t held_of(mtls_proofs_t *proofs, const mtls_ocsp_subject_t *subject,
-                           const mtls_lookup_terms_t *terms, const mtls_ocsp_record_t *record)
+                           const mtls_offer_terms_t *terms, const mtls_ocsp_record_t *record)
 {
     mtls_held_t held = {.checked_at = record->checked_at};
     mtls_ocsp_proof_t proof;
@@ -76,7 +78,7 @@ static mtls_held_t held_of(mtls_proofs_t *proofs, const mtls_ocsp_subject_t *sub
 }
 
 int mtls_offer_add(mtls_proofs_t *proofs, const mtls_ocsp_subject_t *subject, mtls_span_t der,
-                   const mtls_lookup_terms_t *terms, mtls_ocsp_record_t *record)
+                   const mtls_offer_terms_t *terms, mtls_ocsp_record_t *record)
 {
     mtls_ocsp_proof_t proof;
     mtls_held_t held;

@@ -13,6 +13,8 @@
  * - It is of use or it changes nothing. One that has run out when it is brought (also within
  *   MTLSOCSPStale), is not in force yet, or does not know the certificate, is none at all; but a
  *   revocation denies however old it is.
+ * - Nobody's nonce is in it. Where one is required, so that nobody shows an old good one, only a
+ *   revocation counts.
  *
  * Any thread. */
 
@@ -22,13 +24,20 @@
 #include "ocsp/held.h"
 #include "ocsp/lookup.h"
 
+/* What it is judged by. */
+typedef struct mtls_offer_terms_t {
+    apr_time_t now;
+    mtls_ocsp_limits_t limits;
+    int need_nonce; /* MTLSOCSPNonce require */
+} mtls_offer_terms_t;
+
 /* Whether it counts, by the terms' time and limits, and then what it proves. */
 int mtls_offer_counts(mtls_proofs_t *proofs, const mtls_ocsp_subject_t *subject, mtls_span_t der,
-                      const mtls_lookup_terms_t *terms, mtls_ocsp_proof_t *proof);
+                      const mtls_offer_terms_t *terms, mtls_ocsp_proof_t *proof);
 
 /* Why it does not, for the log; static text. It proves all of it once more. */
 const char *mtls_offer_refusal(const mtls_ocsp_subject_t *subject, mtls_span_t der,
-                               const mtls_lookup_terms_t *terms);
+                               const mtls_offer_terms_t *terms);
 
 /* One that counts, beside what is held. 1: something else is held now. */
 int mtls_offer_hold(mtls_held_t *held, mtls_span_t der, const mtls_ocsp_proof_t *proof);
@@ -36,6 +45,6 @@ int mtls_offer_hold(mtls_held_t *held, mtls_span_t der, const mtls_ocsp_proof_t 
 /* The same for a record, which may be empty: what of it counts together with one that does. Its
  * spans are those of `record` and `der`. */
 int mtls_offer_add(mtls_proofs_t *proofs, const mtls_ocsp_subject_t *subject, mtls_span_t der,
-                   const mtls_lookup_terms_t *terms, mtls_ocsp_record_t *record);
+                   const mtls_offer_terms_t *terms, mtls_ocsp_record_t *record);
 
 #endif

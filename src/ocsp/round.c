@@ -191,7 +191,9 @@ static void add_folder(mtls_round_t *round, apr_pool_t *scratch)
 /* 1: something else is held now. */
 static int add_offered(mtls_round_t *round, mtls_span_t der)
 {
-    mtls_lookup_terms_t terms = {.now = round->env->env->now(), .limits = round->ask.limits};
+    mtls_offer_terms_t terms = {.now = round->env->env->now(),
+                                .limits = round->ask.limits,
+                                .need_nonce = round->ask.nonce == 2};
     mtls_ocsp_proof_t proof;
 
     return mtls_offer_counts(round->env->proofs, &round->subject, der, &terms, &proof) &&

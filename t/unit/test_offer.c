@@ -27,7 +27,7 @@ typedef struct scene_t {
     issuer_t ca, other; /* of the same name */
     mtls_ocsp_subject_t subject;
     mtls_proofs_t *proofs;
-    mtls_lookup_terms_t terms;
+    mtls_offer_terms_t terms;
 } scene_t;
 
 static issuer_t make_ca(int key)
@@ -196,8 +196,6 @@ static void refusal_case(void **state)
     scene_t scene;
 
     begin(&scene);
-    scene.terms.stale = apr_time_from_sec(DAY);
-    scene.terms.asked = 1;
     der = row->make(&scene);
     assert_int_equal(mtls_offer_counts(scene.proofs, &scene.subject, der, &scene.terms, &proof), 0);
     assert_message(mtls_offer_refusal(&scene.subject, der, &scene.terms), row->words);
@@ -322,10 +320,12 @@ static void add_case(void **state)
                                  .checked_at = time_of(row->checked)},
                        before;
     mtls_span_t offered;
+    mtls_lookup_terms_t terms;
     mtls_lookup_t found;
     scene_t scene;
 
     begin(&scene);
+    terms = (mtls_lookup_terms_t){.now = scene.terms.now, .limits = scene.terms.limits};
     record.response = response_of(&scene, &row->response);
     record.revocation = response_of(&scene, &row->revocation);
     offered = response_of(&scene, &row->offered);
@@ -333,15 +333,37 @@ static void add_case(void **state)
     assert_int_equal(mtls_offer_add(scene.proofs, &scene.subject, offered, &scene.terms, &record),
                      row->counts || row->revokes);
     assert_record(&record, &before, row, offered);
-    mtls_lookup_judge(scene.proofs, &scene.subject, &record, &scene.terms, &found);
+    mtls_lookup_judge(scene.proofs, &scene.subject, &record, &terms, &found);
     assert_int_equal(found.status, row->status);
     assert_int_equal(found.due, row->due);
     assert_int_equal((found.valid_until - WORLD_NOW) / APR_USEC_PER_SEC, row->valid);
 }
 
+static void where_a_nonce_is_required_only_a_revocation_counts(void **state)
+{
+    mtls_ocsp_proof_t proof;
+    mtls_span_t good;
+    scene_t scene;
+
+    (void)state;
+    begin(&scene);
+    scene.terms.need_nonce = 1;
+    good = said(&scene, GOOD, -60, DAY);
+    assert_int_equal(mtls_offer_counts(scene.proofs, &scene.subject, good, &scene.terms, &proof),
+                     0);
+    assert_message(mtls_offer_refusal(&scene.subject, good, &scene.terms), "nonce");
+    assert_int_equal(mtls_offer_counts(scene.proofs, &scene.subject,
+                                       said(&scene, REVOKED, -60, DAY), &scene.terms, &proof),
+                     1);
+    scene.terms.need_nonce = 0;
+    assert_int_equal(mtls_offer_counts(scene.proofs, &scene.subject, good, &scene.terms, &proof),
+                     1);
+}
+
 int main(void)
 {
+    SUITE_CASE(where_a_nonce_is_required_only_a_revocation_counts);
     SUITE_TABLE(refusal_case, refusals);
     SUITE_TABLE(add_case, added);
-    return suite_run("offer", 30);
+    return suite_run("offer", 39);
 }

@@ -235,6 +235,25 @@ static void one_of_the_folder_stays_what_it_is(void **state)
     assert_answer(desk_get(&ask), MTLS_ANSWER_STATUS, newer);
 }
 
+static void where_a_nonce_is_required_the_responder_is_asked(void **state)
+{
+    mtls_ask_t ask;
+
+    (void)state;
+    desk_open(1);
+    ask = ask_with(desk_response("1001", GOOD, 0));
+    ask.nonce = 2;
+    desk_ask(&ask, 1);
+    assert_exchanges(1);
+    assert_int_equal(cached().response.len, 0);
+    ask = ask_with(desk_response("1001", REVOKED, 0));
+    ask.nonce = 2;
+    desk_ask(&ask, 0);
+    desk_end_failed();
+    desk_end_failed();
+    assert_span_equal(desk_answer(1)->record.revocation, ask.offered);
+}
+
 /* ---- of no use ---- */
 
 typedef struct useless_row_t {
@@ -294,6 +313,7 @@ int main(void)
     SUITE_CASE(what_comes_during_an_exchange_counts);
     SUITE_CASE(what_comes_during_an_exchange_that_fails_counts);
     SUITE_CASE(one_of_the_folder_stays_what_it_is);
+    SUITE_CASE(where_a_nonce_is_required_the_responder_is_asked);
     SUITE_TABLE(useless_case, useless);
-    return suite_run("queue_offer", 17);
+    return suite_run("queue_offer", 18);
 }
