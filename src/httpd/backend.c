@@ -133,11 +133,19 @@ static const mtls_dir_t *add_sections(request_rec *r, const mtls_dir_t *dir, con
 
 /* ---- errands ---- */
 
-static __thread mtls_errand_t *errand;
+/* A response may hold a sub-request that is proxied, too, and so on. */
+#define MAX_ERRANDS 8
+
+/* Those this thread is on, the last one first to end. By value: mod_proxy does not tell us of every
+ * end, and what is left over must point to nothing that is looked at. */
+static __thread struct {
+    mtls_errand_t all[MAX_ERRANDS];
+    int n;
+} errands;
 
 mtls_errand_t *mtls_backend_errand(void)
 {
-    return errand;
+    return errands.n > 0 ? &errands.all[errands.n - 1] : NULL;
 }
 
 mtls_errand_t mtls_backend_errand_of(request_rec *r, const char *url)
@@ -155,17 +163,32 @@ mtls_errand_t mtls_backend_errand_of(request_rec *r, const char *url)
     return made;
 }
 
-static void begin_errand(request_rec *r, const char *url)
+static const mtls_errand_t *begin_errand(request_rec *r, const char *url)
 {
-    mtls_errand_t *begun = apr_palloc(r->pool, sizeof(*begun));
+    mtls_errand_t *top = mtls_backend_errand();
+    int waited = 0;
 
-    *begun = mtls_backend_errand_of(r, url);
-    begun->outer = errand;
-    if (errand && errand->r == r) { /* another member, or another try, of the same request */
-        begun->outer = errand->outer;
-        begun->waited = errand->waited;
+    if (top && top->r == r) { /* another member, or another try, of the same request */
+        waited = top->waited;
+        errands.n--;
+    } else if (errands.n == MAX_ERRANDS) {
+        memmove(errands.all, errands.all + 1, sizeof(errands.all) - sizeof(errands.all[0]));
+        errands.n--;
     }
-    errand = begun;
+    top = &errands.all[errands.n++];
+    *top = mtls_backend_errand_of(r, url);
+    top->waited = waited;
+    return top;
+}
+
+static void end_errand(const request_rec *r)
+{
+    int i;
+
+    for (i = errands.n - 1; i >= 0; i--) {
+        if (errands.all[i].r == r)
+            errands.n = i;
+    }
 }
 
 /* ---- what is said ---- */
@@ -223,12 +246,13 @@ int mtls_backend_scheme_handler(request_rec *r, proxy_worker *worker, proxy_serv
 {
     static const mtls_backend_verdict_t plain = {
         .reason = MTLS_NO_TLS, .hint = "a backend without TLS proves nothing of itself"};
+    const mtls_errand_t *errand;
 
     (void)worker;
     (void)conf;
     (void)proxyhost;
     (void)proxyport;
-    begin_errand(r, url);
+    errand = begin_errand(r, url);
     if (!errand->backend || !errand->backend->policy || has_tls(url) ||
         mtls_backend_admit(r, errand->backend, &plain, errand->authority))
         return DECLINED;
@@ -239,8 +263,7 @@ int mtls_backend_request_status(int *status, request_rec *r)
 {
     const mtls_request_t *rq = mtls_request_peek(r);
 
-    if (errand && errand->r == r)
-        errand = errand->outer;
+    end_errand(r);
     if (rq && rq->backend_refused && *status != OK && *status != DONE)
         *status = HTTP_BAD_GATEWAY;
     return OK;

@@ -19,7 +19,6 @@ typedef struct mtls_errand_t {
     int kept;                         /* `backend` outlives the request */
     mtls_span_t authority;            /* of the URL that is contacted: "host:port" */
     int waited;                       /* for a status, which it does once */
-    struct mtls_errand_t *outer;      /* a response may hold a sub-request that is proxied, too */
 } mtls_errand_t;
 
 /* The errand this thread is on; NULL: none. */

@@ -22,8 +22,8 @@ APLOG_USE_MODULE(mtls_policy);
 
 /* A connection to a backend. It belongs to one thread at a time. */
 typedef struct gate_t {
-    conn_rec *c;
-    int open;                      /* for the request that holds it */
+    request_rec *r;                /* that holds it; NULL: none */
+    int open;                      /* for that */
     int pooled;                    /* it has served, or was to serve, another request before */
     int refused;                   /* in the handshake, by us */
     mtls_peer_t *peer;             /* NULL: no handshake has begun */
@@ -103,6 +103,8 @@ static int still_holds(const gate_t *gate)
 /* Whether a pooled connection is the errand's: made for just this, and by the same server. */
 static int is_made_for(const gate_t *gate, const mtls_errand_t *errand)
 {
+    if (!gate->backend && !errand->backend)
+        return 1;
     return !gate->lost && gate->backend == errand->backend && gate->server == errand->r->server &&
            mtls_span_equal(gate->authority, errand->authority);
 }
@@ -125,11 +127,9 @@ static int is_good(gate_t *gate, request_rec *r)
 /* A renegotiation may have brought another certificate, which is judged like the first. */
 static int may_pass(gate_t *gate)
 {
-    const mtls_errand_t *errand = mtls_backend_errand();
-
     if (!gate->open || !judges(gate) || has_same_certificate(gate))
         return gate->open;
-    return errand && is_good(gate, errand->r);
+    return gate->r && is_good(gate, gate->r);
 }
 
 /* Have mod_ssl make the handshake, and with it our judgement, before a byte of the request is
@@ -277,7 +277,7 @@ static void bind_new(conn_rec *c, ap_conf_vector_t *dir_conf, const mtls_errand_
     if (!tls && (!is_judged || made.backend->mode == MTLS_MODE_REPORT))
         return;
     gate = apr_pcalloc(c->pool, sizeof(*gate));
-    gate->c = c;
+    gate->r = made.r;
     gate->backend = made.backend;
     gate->lost = !made.kept;
     gate->server = made.r->server;
@@ -288,6 +288,20 @@ static void bind_new(conn_rec *c, ap_conf_vector_t *dir_conf, const mtls_errand_
         gate->name = name_of(c->pool, &made);
     ap_add_output_filter_handle(gate_out, gate, NULL, c);
     ap_add_input_filter_handle(gate_in, gate, NULL, c);
+}
+
+/* mod_proxy has looked through filter_in() before, so that what is not for this request is not
+ * here: but for what is not looked at, nothing passes. */
+static void take(gate_t *gate, const mtls_errand_t *errand)
+{
+    if (!is_made_for(gate, errand)) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, errand->r,
+                      "mtls_policy: a connection to a backend was made for another policy");
+        return;
+    }
+    gate->open = is_good(gate, errand->r);
+    if (judges(gate))
+        gate->open &= mtls_backend_admit(errand->r, gate->backend, &gate->verdict, gate->authority);
 }
 
 int mtls_backend_bind(conn_rec *c, ap_conf_vector_t *dir_conf, int tls)
@@ -302,10 +316,10 @@ int mtls_backend_bind(conn_rec *c, ap_conf_vector_t *dir_conf, int tls)
         return DECLINED;
     }
     gate->pooled = 1;
-    gate->open = 0; /* given back, unless it is just taken */
-    if (errand && is_made_for(gate, errand) && is_good(gate, errand->r))
-        gate->open = !judges(gate) ||
-                     mtls_backend_admit(errand->r, gate->backend, &gate->verdict, gate->authority);
+    gate->open = 0;
+    gate->r = errand ? errand->r : NULL; /* taken, or given back */
+    if (errand)
+        take(gate, errand);
     return DECLINED;
 }
 
@@ -338,17 +352,17 @@ int mtls_backend_post_handshake(conn_rec *c, SSL *ssl)
 {
     gate_t *gate = gate_of(c);
     mtls_errand_t *errand = mtls_backend_errand();
-    request_rec *r;
 
     if (!gate || !judges(gate))
         return DECLINED;
-    r = errand ? errand->r : make_up_request(c, c->base_server->lookup_defaults);
-    if (gate->peer) {
+    if (errand && errand->r != gate->r)
+        errand = NULL;
+    if (gate->peer && gate->r) {
         take_staple(gate, ssl);
-        judge(gate, r, !errand || !errand->waited);
+        judge(gate, gate->r, !errand || !errand->waited);
         if (errand)
             errand->waited = 1;
-        gate->open = mtls_backend_admit(r, gate->backend, &gate->verdict, gate->authority);
+        gate->open = mtls_backend_admit(gate->r, gate->backend, &gate->verdict, gate->authority);
     }
     gate->refused = !gate->open;
     return gate->open ? DECLINED : HTTP_BAD_GATEWAY;

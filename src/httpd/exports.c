@@ -152,7 +152,7 @@ static void keep_formats(making_t *m, const apr_array_header_t *headers)
     m->out->formats = kept;
 }
 
-/* What of ours is appended to an upstream's is judged for size with that. */
+/* An element that is appended to an upstream's list is no header of its own yet. */
 static void write_format(making_t *m, const mtls_format_t *format, apr_array_header_t *headers)
 {
     if (format->kind == MTLS_FORMAT_XFCC && (format->pairs & MTLS_XFCC_BY))
