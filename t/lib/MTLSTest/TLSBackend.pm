@@ -177,6 +177,14 @@ sub fresh {
     return @all[$from .. $#all];
 }
 
+# How many requests have come to a face so far.
+sub requests {
+    my ($self, $face) = @_;
+    my $n = 0;
+    $n += $_->{requests} for $self->connections($face);
+    return $n;
+}
+
 # All that were made since are closed, and what each has carried: "2 closed, 0 bytes of HTTP".
 sub since {
     my ($self, $face) = @_;
