@@ -288,6 +288,42 @@ static int check_section_on(apr_pool_t *p, server_rec *s, server_rec *main_serve
     return check_uses(p, s, section->reports);
 }
 
+/* Somebody has to vouch for backends: a trust store, or the CAs mod_ssl has for them (its
+ * certificates for backends bring theirs along). */
+static int somebody_vouches(const server_rec *s)
+{
+    static const char *const directives[] = {
+        "SSLProxyCACertificateFile", "SSLProxyCACertificatePath", "SSLProxyMachineCertificateFile",
+        "SSLProxyMachineCertificatePath", "SSLProxyMachineCertificateChainFile"};
+    const apr_array_header_t *sections = mtls_site()->sections;
+    apr_size_t k;
+    int i;
+
+    for (i = 0; i < sections->nelts; i++) {
+        if (backend_trust(APR_ARRAY_IDX(sections, i, mtls_section_t *)))
+            return 1;
+    }
+    for (; s; s = s->is_virtual ? NULL : s->next) { /* virtual hosts inherit a main server's */
+        for (k = 0; k < sizeof(directives) / sizeof(directives[0]); k++) {
+            if (mtls_conftree_somewhere(s, directives[k], NULL))
+                return 1;
+        }
+    }
+    return 0;
+}
+
+static int check_vouched(server_rec *s, const mtls_section_t *section)
+{
+    const mtls_backend_section_t *backend = section->backend;
+
+    if (!backend || section->server != s ||
+        (backend->rules->nelts == 0 && !mtls_policy_asks(&backend->ocsp)) || somebody_vouches(s))
+        return OK;
+    return mtls_checks_fail(s, section->where,
+                            "nobody vouches for backends here: MTLSBackendTrust names no trust "
+                            "store, and there is no SSLProxyCACertificateFile");
+}
+
 static int check_signer(apr_pool_t *p, server_rec *s, const mtls_section_t *section)
 {
     int i;
@@ -315,7 +351,7 @@ static int check_section(apr_pool_t *p, server_rec *main_server, const mtls_sect
         if (!mtls_checks_applies(section, s, main_server))
             continue;
         if ((rc = check_section_on(p, s, main_server, section)) != OK ||
-            (rc = check_signer(p, s, section)) != OK)
+            (rc = check_signer(p, s, section)) != OK || (rc = check_vouched(s, section)) != OK)
             return rc;
     }
     return OK;
