@@ -167,8 +167,8 @@ for my $ca (@below) {
 }
 
 # For what comes after the table.
-backend($_, says => 'good') for qw(late late-also loopback);
-backend('crowd', says => { http => 'hang' });
+backend($_, says => 'good') for qw(late late-also loopback idle idle-also);
+backend($_, says => { http => 'hang' }) for qw(crowd unhurried);
 backend('hung',  says => { status => 'good', next => 3 });
 backend($_, says => 'revoked') for qw(overridden ruled);
 backend($_, at   => 'none')    for qw(configured local);
@@ -252,7 +252,7 @@ MTLSOCSPResponderCertificate "\@PKI\@/b-local-signer.crt"
 CONF
 my ($gone_host) = $gone =~ m{//(.*)/};
 my $allow = join ' ', 'MTLSOCSPResponderAllow', $ours->host, $other->host, $gone_host;
-my $bounds = "MTLSOCSPTimeout 5\nMTLSOCSPWait @{[WAIT]}\n";
+my $bounds = "MTLSOCSPTimeout 8\nMTLSOCSPWait @{[WAIT]}\n";
 our $server = private(
     name   => 'backend-ocsp',
     config => join("\n", $allow, $bounds, $stores,
@@ -403,6 +403,16 @@ ok(await(sub { verdict_of(ask('require', 'fading', @short)) eq '502 ocsp_unavail
 staple('fading', this => 0, next => HOUR);
 ok(await(sub { verdict_of(ask('require', 'fading', @short)) eq '200 ok' }), 'there is a newer one');
 
+# Nobody has asked for twice MTLSOCSPMaxAge: the first request waits for the news.
+for my $name (qw(idle idle-also)) {
+    passes(ask('prefer', $name, @short), "$name: good");
+}
+$from = time;
+$ours->set('b-idle', status => 'revoked');
+await(sub { time > $from + 3 });
+refuses(ask('prefer', 'idle', @short), 'ocsp_revoked', 'revoked while the connection was idle');
+passes(ask('prefer', 'idle-also', @short), 'its neighbour is still good');
+
 # A request waits once, whatever becomes of its connections.
 $from = time;
 passes(ask('require', 'hung', @short), 'good for some seconds');
@@ -413,7 +423,13 @@ $last = ask('require', 'hung', @short);
 my $took = time - $from;
 refuses($last, 'ocsp_unavailable', 'run out, and the responder hangs');
 cmp_ok($took, '>', WAIT - 0.5, 'it waits');
-cmp_ok($took, '<', WAIT + 1.5, 'once');
+cmp_ok($took, '<', WAIT + 2.5, 'once');
+
+# Nobody waits for what is only reported.
+$from = time;
+passes(ask('report', 'unhurried'), 'report mode: nobody knows yet', reason => 'ocsp_unavailable');
+cmp_ok(time - $from, '<', WAIT - 0.5, 'nobody waits');
+ok(await(sub { $ours->requests('b-unhurried') }), 'but the responder is asked');
 
 # --- the mass of waiting --------------------------------------------------------------------------
 # A quarter of the workers may wait; others are answered at once.

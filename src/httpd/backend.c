@@ -166,10 +166,8 @@ mtls_errand_t mtls_backend_errand_of(request_rec *r, const char *url)
 static const mtls_errand_t *begin_errand(request_rec *r, const char *url)
 {
     mtls_errand_t *top = mtls_backend_errand();
-    int waited = 0;
 
     if (top && top->r == r) { /* another member, or another try, of the same request */
-        waited = top->waited;
         errands.n--;
     } else if (errands.n == MAX_ERRANDS) {
         memmove(errands.all, errands.all + 1, sizeof(errands.all) - sizeof(errands.all[0]));
@@ -177,7 +175,6 @@ static const mtls_errand_t *begin_errand(request_rec *r, const char *url)
     }
     top = &errands.all[errands.n++];
     *top = mtls_backend_errand_of(r, url);
-    top->waited = waited;
     return top;
 }
 

@@ -18,7 +18,6 @@ typedef struct mtls_errand_t {
     const mtls_backend_t *backend;    /* NULL: nothing of ours applies */
     int kept;                         /* `backend` outlives the request */
     mtls_span_t authority;            /* of the URL that is contacted: "host:port" */
-    int waited;                       /* for a status, which it does once */
 } mtls_errand_t;
 
 /* The errand this thread is on; NULL: none. */

@@ -11,6 +11,7 @@
 #include "httpd/ocsp.h"
 #include "httpd/peer.h"
 #include "httpd/reload.h"
+#include "httpd/request.h"
 
 APLOG_USE_MODULE(mtls_policy);
 
@@ -72,12 +73,14 @@ static void judge_once(gate_t *gate, mtls_ocsp_round_t *round)
     v->until = verdict.result.valid_until;
 }
 
-/* For a status that nobody has yet a request waits once, and never where it is only reported. */
-static void judge(gate_t *gate, request_rec *r, int may_wait)
+/* Nobody waits for a status that is only reported. */
+static void judge(gate_t *gate, request_rec *r)
 {
-    mtls_ocsp_round_t round = {.r = r, .peer = gate->peer};
+    mtls_ocsp_round_t round = {.r = r,
+                               .peer = gate->peer,
+                               .may_wait = gate->backend->mode != MTLS_MODE_REPORT,
+                               .waited = &mtls_request_of(r)->backend_waited};
 
-    round.may_wait = may_wait && gate->backend->mode != MTLS_MODE_REPORT;
     memset(&gate->verdict, 0, sizeof(gate->verdict));
     gate->verdict.reason = MTLS_INTERNAL_ERROR;
     gate->verdict.generation = mtls_reload_now(); /* before anything is looked at */
@@ -117,7 +120,7 @@ static int is_good(gate_t *gate, request_rec *r)
     if (!gate->peer)
         return 0; /* there was no handshake */
     if (!still_holds(gate))
-        judge(gate, r, 0); /* if need be, a new handshake waits */
+        judge(gate, r);
     return gate->verdict.reason == MTLS_OK ||
            (gate->backend->mode == MTLS_MODE_REPORT && gate->verdict.reason != MTLS_INTERNAL_ERROR);
 }
@@ -351,17 +354,12 @@ static void take_staple(gate_t *gate, SSL *ssl)
 int mtls_backend_post_handshake(conn_rec *c, SSL *ssl)
 {
     gate_t *gate = gate_of(c);
-    mtls_errand_t *errand = mtls_backend_errand();
 
     if (!gate || !judges(gate))
         return DECLINED;
-    if (errand && errand->r != gate->r)
-        errand = NULL;
     if (gate->peer && gate->r) {
         take_staple(gate, ssl);
-        judge(gate, gate->r, !errand || !errand->waited);
-        if (errand)
-            errand->waited = 1;
+        judge(gate, gate->r);
         gate->open = mtls_backend_admit(gate->r, gate->backend, &gate->verdict, gate->authority);
     }
     gate->refused = !gate->open;

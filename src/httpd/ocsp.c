@@ -516,19 +516,34 @@ static void ask_without_waiting(const mtls_ocsp_round_t *round)
                   here.most_waiting);
 }
 
+/* As long as a request may wait: another connection to the backend, or another member of a
+ * balancer, gives it no time anew. */
+static apr_interval_time_t time_left(const mtls_ocsp_round_t *round)
+{
+    apr_interval_time_t most =
+        setting(mtls_server_of(round->r->server)->ocsp.wait, MTLS_DEFAULT_OCSP_WAIT);
+
+    if (!round->waited)
+        return most;
+    return *round->waited < most ? most - *round->waited : 0;
+}
+
 int mtls_ocsp_wait(mtls_ocsp_round_t *round)
 {
     apr_interval_time_t most;
+    apr_int64_t begun = monotonic();
 
     if (!round->wanted || round->asked)
         return 0;
     round->asked = 1;
-    most = setting(mtls_server_of(round->r->server)->ocsp.wait, MTLS_DEFAULT_OCSP_WAIT);
+    most = time_left(round);
     if (__atomic_add_fetch(&here.waiting, 1, __ATOMIC_ACQ_REL) <= here.most_waiting)
         ask_and_wait(round, most);
     else
         ask_without_waiting(round);
     __atomic_sub_fetch(&here.waiting, 1, __ATOMIC_ACQ_REL);
+    if (round->waited)
+        *round->waited += apr_time_from_msec(monotonic() - begun);
     return 1;
 }
 

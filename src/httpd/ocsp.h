@@ -14,9 +14,11 @@ typedef struct mtls_ocsp_round_t {
     request_rec *r; /* for health checks a made-up one: pool, server, connection, headers_in */
     mtls_peer_t *peer;
     apr_time_t now;
-    int may_wait;               /* for the policy that is being judged */
-    int asked;                  /* what was worth waiting for has been asked for */
-    apr_array_header_t *wanted; /* what is worth waiting for; NULL: nothing */
+    int may_wait;                /* for the policy that is being judged */
+    apr_interval_time_t *waited; /* how long the request has waited in rounds like this one; NULL:
+                                    there are no others */
+    int asked;                   /* what was worth waiting for has been asked for */
+    apr_array_header_t *wanted;  /* what is worth waiting for; NULL: nothing */
 } mtls_ocsp_round_t;
 
 /* mtls_status_fn; the baton is an mtls_ocsp_round_t. Inside mtls_peer_enter() and _leave(). */

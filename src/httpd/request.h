@@ -26,10 +26,11 @@ typedef struct mtls_request_t {
     int refused; /* we answered with an error */
     int passed;  /* fixups are done: whatever comes now is no refusal of ours */
     int logged;
-    const char *walked;        /* the URL mod_proxy found <Proxy> sections by; NULL: not asked */
-    int backend_refused;       /* the backend's certificate was */
-    int concealed;             /* its certificate is nobody's business any more */
-    int hides_get;             /* r->method_number is not M_GET, for mod_cache's handler */
+    const char *walked; /* the URL mod_proxy found <Proxy> sections by; NULL: not asked */
+    apr_interval_time_t backend_waited; /* for statuses of backends */
+    int backend_refused;                /* the backend's certificate was */
+    int concealed;                      /* its certificate is nobody's business any more */
+    int hides_get;                      /* r->method_number is not M_GET, for mod_cache's handler */
     const char *incoming_xfcc; /* X-Forwarded-Client-Cert as it came; NULL: none, or of no use */
     int deferred_error;        /* OpenSSL's, of the chain on a connection that defers */
     /* mtls_variable_t: MTLS_VERDICT and the like; NULL: none. */
