@@ -16,8 +16,11 @@ typedef struct mtls_errand_t {
     request_rec *r;
     const ap_conf_vector_t *dir_conf; /* by which mod_proxy tells the request's connections */
     const mtls_backend_t *backend;    /* NULL: nothing of ours applies */
-    int kept;                         /* `backend` outlives the request */
+    int kept;                         /* a connection may serve another such request */
+    apr_uint64_t tls_sections;        /* by which mod_ssl is set up (proxy_sections.h) */
     mtls_span_t authority;            /* of the URL that is contacted: "host:port" */
+    proxy_worker *worker;
+    int was_in_error; /* the worker, before this */
 } mtls_errand_t;
 
 /* The errand this thread is on; NULL: none. */
@@ -33,12 +36,6 @@ int mtls_backend_admit(request_rec *r, const mtls_backend_t *backend,
 
 /* "%{VAR}e" reads the last request of an internal redirect: give it what the log must tell. */
 void mtls_backend_tell_last(request_rec *first, request_rec *last);
-
-/* post_config: the <Proxy> sections that say something of backends. */
-void mtls_backend_start(apr_pool_t *pconf, server_rec *main_server);
-
-/* Early in fixups. */
-int mtls_backend_fixups(request_rec *r);
 
 /* Hooks of mod_proxy, around the scheme's own handler. */
 int mtls_backend_scheme_handler(request_rec *r, proxy_worker *worker, proxy_server_conf *conf,

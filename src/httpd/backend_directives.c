@@ -9,6 +9,7 @@
 #include "httpd/backend.h"
 #include "httpd/backend_gate.h"
 #include "httpd/ocsp_directives.h"
+#include "httpd/proxy_sections.h"
 #include "httpd/site.h"
 #include "httpd/trust_directives.h"
 #include "policy/value.h"
@@ -43,7 +44,7 @@ static void add_hooks(void)
     hook_scheme_handler(mtls_backend_scheme_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
     APR_OPTIONAL_HOOK(proxy, request_status, mtls_backend_request_status, NULL, NULL,
                       APR_HOOK_REALLY_LAST);
-    ap_hook_fixups(mtls_backend_fixups, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_fixups(mtls_proxy_sections_fixups, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_ssl_bind_outgoing(mtls_backend_bind, NULL, before_ssl, APR_HOOK_REALLY_FIRST);
     APR_OPTIONAL_HOOK(ssl, pre_handshake, mtls_backend_pre_handshake, NULL, NULL, APR_HOOK_MIDDLE);
     APR_OPTIONAL_HOOK(ssl, proxy_post_handshake, mtls_backend_post_handshake, NULL, NULL,
@@ -61,9 +62,33 @@ mtls_backend_section_t *mtls_backend_section_of(cmd_parms *cmd, void *dir)
     return section->backend;
 }
 
+/* Whether the directive stands inside such a section. */
+static int is_inside(const cmd_parms *cmd, const char *const names[])
+{
+    const ap_directive_t *d;
+    int i;
+
+    for (d = cmd->directive->parent; d; d = d->parent) {
+        for (i = 0; names[i]; i++) {
+            if (ap_cstr_casecmp(d->directive, names[i]) == 0)
+                return 1;
+        }
+    }
+    return 0;
+}
+
+static const char *const proxy_sections[] = {"<Proxy", "<ProxyMatch", NULL};
+static const char *const conditions[] = {"<If", "<ElseIf", "<Else", NULL};
+
 const char *mtls_backend_begin(cmd_parms *cmd)
 {
     const char *error = ap_check_cmd_context(cmd, NOT_IN_LIMIT | NOT_IN_HTACCESS);
+
+    if (!error && is_inside(cmd, proxy_sections) && is_inside(cmd, conditions))
+        return apr_psprintf(cmd->pool,
+                            "%s is not allowed in <If> inside <Proxy>: nothing would ask the "
+                            "condition for a balancer's member",
+                            cmd->cmd->name);
 
     if (error || mtls_site()->judges_backends)
         return error;
@@ -104,20 +129,6 @@ const char *mtls_set_backend_ocsp(cmd_parms *cmd, void *dir, const char *args)
     return error;
 }
 
-/* mod_proxy's pools do not tell connections by the name they asked for, so it belongs to where a
- * connection goes, not to what is asked there. */
-static int is_in_proxy_section(const cmd_parms *cmd)
-{
-    const ap_directive_t *d;
-
-    for (d = cmd->directive->parent; d; d = d->parent) {
-        if (ap_cstr_casecmp(d->directive, "<Proxy") == 0 ||
-            ap_cstr_casecmp(d->directive, "<ProxyMatch") == 0)
-            return 1;
-    }
-    return 0;
-}
-
 /* A host name as TLS sends it (RFC 6066 3): in ASCII, without a dot at its end, no address. */
 static int is_host_name(const char *name)
 {
@@ -143,7 +154,8 @@ const char *mtls_set_backend_sni(cmd_parms *cmd, void *dir, const char *name)
 
     if (error)
         return error;
-    if (cmd->path && !is_in_proxy_section(cmd))
+    /* It belongs to where a connection goes, not to what is asked there. */
+    if (cmd->path && !is_inside(cmd, proxy_sections))
         return "MTLSBackendSNI is allowed in <Proxy> and for a whole server only";
     if (!is_host_name(name))
         return apr_psprintf(cmd->pool,

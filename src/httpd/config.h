@@ -140,7 +140,9 @@ typedef struct mtls_server_t {
     int asks_for_certificate;         /* SSLVerifyClient is not "none" for the whole vhost */
     int believes_vhost;               /* some policy may be judged by those CAs */
     apr_array_header_t *stores;       /* const mtls_trust_handle_t *: what policies name beside */
-    apr_array_header_t *proxies; /* mtls_proxy_section_t: of backends (backend.c); NULL: none */
+    /* mtls_proxy_section_t (proxy_sections.c): about backends, and with directives of mod_ssl. */
+    apr_array_header_t *proxies;
+    apr_array_header_t *tls_proxies;
 } mtls_server_t;
 
 #define MTLS_DEFAULT_HEADER_LIMIT 16384

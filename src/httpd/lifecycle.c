@@ -7,7 +7,6 @@
 #include <http_core.h>
 #include <http_log.h>
 
-#include "httpd/backend.h"
 #include "httpd/cache.h"
 #include "httpd/caching.h"
 #include "httpd/checks.h"
@@ -18,6 +17,7 @@
 #include "httpd/ocsp_directives.h"
 #include "httpd/ocsp_process.h"
 #include "httpd/peer.h"
+#include "httpd/proxy_sections.h"
 #include "httpd/reload.h"
 #include "httpd/site.h"
 #include "httpd/strict_path.h"
@@ -67,7 +67,7 @@ int mtls_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, ser
         return rc;
     if (mtls_site_is_idle())
         return OK;
-    mtls_backend_start(pconf, s);
+    mtls_proxy_sections_prepare(pconf, s);
     if ((rc = mtls_cache_open(pconf, s)) != OK)
         return rc;
     if ((rc = mtls_reload_start(pconf, ptemp, s)) != OK)

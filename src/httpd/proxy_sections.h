@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The mod_mtls_policy authors */
+
+/* <Proxy> sections, found by the URL that is really contacted. */
+
+#ifndef MTLS_HTTPD_PROXY_SECTIONS_H
+#define MTLS_HTTPD_PROXY_SECTIONS_H
+
+#include "httpd/config.h"
+
+/* post_config: which sections say something of backends, and which have directives of mod_ssl. */
+void mtls_proxy_sections_prepare(apr_pool_t *pconf, server_rec *main_server);
+
+/* Early in fixups: by which URL mod_proxy itself has looked for sections. */
+int mtls_proxy_sections_fixups(request_rec *r);
+
+/* `dir` and what sections about `url` add to it; in r->pool. */
+const mtls_dir_t *mtls_proxy_sections_add(request_rec *r, const mtls_dir_t *dir, const char *url);
+
+/* A bit for each section by which mod_ssl is set up for the request's connections. 0: there are
+ * too many to tell. */
+int mtls_proxy_sections_tls(const request_rec *r, apr_uint64_t *which);
+
+#endif
