@@ -103,30 +103,44 @@ static const char *other_port(apr_pool_t *p, const char *url)
 /* As it was before mod_proxy has encoded it, which is how sections are written. */
 static const char *decoded(apr_pool_t *p, const char *url)
 {
-    char *copy;
+    char *copy = apr_pstrdup(p, url);
 
-    if (!ap_strchr_c(url, '%'))
-        return url;
-    copy = apr_pstrdup(p, url);
     return ap_unescape_url_keep2f(copy, 1) == OK ? copy : url;
 }
 
-#define SPELLINGS 4
+/* What a URL may look like where a section names it. */
+typedef struct spellings_t {
+    const char *all[8];
+    int n;
+} spellings_t;
 
-static void spell(apr_pool_t *p, const char *url, const char *spellings[SPELLINGS])
+static void spell(apr_pool_t *p, const char *url, spellings_t *out)
 {
-    spellings[0] = url;
-    spellings[1] = other_port(p, url);
-    spellings[2] = decoded(p, url);
-    spellings[3] = decoded(p, spellings[1]);
+    const char *other = other_port(p, url);
+
+    out->all[out->n++] = url;
+    out->all[out->n++] = other;
+    if (!ap_strchr_c(url, '%'))
+        return;
+    out->all[out->n++] = decoded(p, url);
+    out->all[out->n++] = decoded(p, other);
 }
 
-static int is_about_any(const mtls_proxy_section_t *section, const char *const *spellings)
+/* To a section, WebSocket and HTTP/2 over TLS are what is contacted as https, too. */
+static void spell_all(apr_pool_t *p, const char *url, spellings_t *out)
+{
+    out->n = 0;
+    spell(p, url, out);
+    if (ap_cstr_casecmpn(url, "wss:", 4) == 0 || ap_cstr_casecmpn(url, "h2:", 3) == 0)
+        spell(p, apr_pstrcat(p, "https", strchr(url, ':'), NULL), out);
+}
+
+static int is_about_any(const mtls_proxy_section_t *section, const spellings_t *spellings)
 {
     int i;
 
-    for (i = 0; i < SPELLINGS; i++) {
-        if (is_about(section, spellings[i]))
+    for (i = 0; i < spellings->n; i++) {
+        if (is_about(section, spellings->all[i]))
             return 1;
     }
     return 0;
@@ -202,7 +216,7 @@ static const mtls_dir_t *insert(apr_pool_t *p, const mtls_dir_t *dir, mtls_dir_t
 const mtls_dir_t *mtls_proxy_sections_add(request_rec *r, const mtls_dir_t *dir, const char *url)
 {
     const apr_array_header_t *proxies = mtls_server_of(r->server)->proxies;
-    const char *spellings[SPELLINGS] = {NULL};
+    spellings_t spellings = {.n = 0};
     mtls_dir_t none = {.n = 0}, *extra = &none;
     int i;
 
@@ -210,9 +224,9 @@ const mtls_dir_t *mtls_proxy_sections_add(request_rec *r, const mtls_dir_t *dir,
         const mtls_proxy_section_t *section = &APR_ARRAY_IDX(proxies, i, mtls_proxy_section_t);
         if (has(dir, section->dir->own))
             continue;
-        if (!spellings[0])
-            spell(r->pool, url, spellings);
-        if (is_about_any(section, spellings))
+        if (spellings.n == 0)
+            spell_all(r->pool, url, &spellings);
+        if (is_about_any(section, &spellings))
             extra = mtls_dir_merge(r->pool, extra, section->dir);
     }
     return extra->n > 0 ? insert(r->pool, dir, extra, proxies) : dir;
