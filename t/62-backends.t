@@ -289,6 +289,27 @@ ServerName gateway.test
 @{[ gateway_directives() ]}
 SSLProxyCACertificateFile "\@PKI\@/ca-bundle.crt"
 $sections
+ProxyPass "/both/fine/" "@{[ $backend->url('orders') ]}/both/fine/"
+ProxyPass "/both/chain/" "@{[ $backend->url('stranger') ]}/both/"
+ProxyPass "/both/name/" "@{[ $backend->url('orders') ]}/both/name/"
+<Proxy "@{[ $backend->url('orders') ]}/both/fine/">
+    MTLSBackendTrust backends
+    MTLSBackendSNI api.orders.internal
+    SSLProxyVerify require
+    SSLProxyVerifyDepth 5
+    SSLProxyCheckPeerName on
+</Proxy>
+<Proxy "@{[ $backend->url('stranger') ]}/both/">
+    MTLSBackendTrust stranger
+    MTLSBackendSNI orders.internal
+    SSLProxyVerify require
+    SSLProxyVerifyDepth 5
+</Proxy>
+<Proxy "@{[ $backend->url('orders') ]}/both/name/">
+    MTLSBackendTrust backends
+    MTLSBackendRequire $names
+    SSLProxyCheckPeerName on
+</Proxy>
 ProxyPass "/unjudged/" "@{[ $backend->url('other') ]}/"
 $kept
 <Location "/kept/">
@@ -381,6 +402,17 @@ for my $host (qw(gateway.test orders.internal)) {
     like((verdict_lines($r))[0], qr/ name="orders\.internal"/, 'the name that was asked for');
     is($r->header('X-Backend-Rule'),            '(null)', 'no rule where none refused');
     is(verdict_of($server->get('/unjudged/x')), '200 -',  'without a policy nothing is judged');
+}
+
+# --- mod_ssl's own checks still hold; its comparison of names is with MTLSBackendSNI --------------
+{
+    passes($server->get('/both/fine/x'), 'mod_ssl and we', backend => $backend, face => 'orders');
+    for my $case (['chain', 'stranger'], ['name', 'orders']) {
+        my ($what, $face) = @$case;
+        my $r = $server->get("/both/$what/x");
+        is($r->status,             500, "mod_ssl refuses by the $what: its own status");
+        is($backend->since($face), '1 of 1 closed, 0 bytes of HTTP', '... and no byte is sent');
+    }
 }
 
 # --- a certificate of ours that the backend misses ------------------------------------------------
