@@ -247,9 +247,22 @@ for my $scheme (sort keys %untold) {
 my $socket = files_dir('places-socket') . '/no.sock';
 $lines .= "ProxyPass \"/$_/unix/\" \"unix:$socket|http://unix.internal/\"\n" for qw(no-tls open);
 
+# --- beside a policy for clients; in a page that includes others ----------------------------------
+my $pages = files_dir('places-pages');
+replace_file("$pages/502.html", "a page of ours\n");
+replace_file("$pages/$_.shtml", "<!--#include virtual=\"/pass-proxy/$_/x\" -->\nend of page\n")
+    for qw(right wrong);
+for my $face (qw(right wrong)) {
+    $lines .= "ProxyPass \"/twofold/$face/\" \"@{[ url($face, 'twofold') ]}\"\n";
+}
+$lines .= <<"CONF";
+<Location "/twofold/">
+    MTLSRequire subject.O "Big Partner Foo SA"
+    $policy
+</Location>
+CONF
+
 # --- the gateway ----------------------------------------------------------------------------------
-my $error_page = files_dir('places-pages');
-replace_file("$error_page/502.html", "a page of ours\n");
 my $all    = gateway_directives() . 'MTLSBackendMode enforce';
 my $server = private(
     name    => 'places',
@@ -263,8 +276,10 @@ CustomLog "\@Logs\@/reasons" \\
 <MTLSTrustStore "stranger">
     MTLSAnchor "\@PKI\@/stranger-root.crt"
 </MTLSTrustStore>
-<Directory "$error_page">
+<Directory "$pages">
     Require all granted
+    Options +Includes
+    AddOutputFilter INCLUDES .shtml
 </Directory>
 <Directory "\@Htdocs\@">
     Require all granted
@@ -288,7 +303,7 @@ $lines
     $policy
     MTLSBackendMode report
 </Location>
-Alias "/pages/" "$error_page/"
+Alias "/pages/" "$pages/"
 ProxyPass "/page/" "@{[ url('wrong', 'page') ]}"
 <Location "/page/">
     $policy
@@ -512,6 +527,22 @@ refuses(
     'san_mismatch', 'forward proxy',
     face('wrong')
 );
+
+# --- a policy for clients, too --------------------------------------------------------------------
+{
+    my $r = $server->get('/twofold/right/x', cert => 'partner');
+    allowed($r, 'client and backend are right');
+    passes($r, 'client and backend are right', face('right'));
+    $r = $server->get('/twofold/wrong/x', cert => 'partner');
+    outcome_is($r, '502 allow ok', 'the client is right, the backend is not');
+    refuses($r, 'san_mismatch', 'the client is right, the backend is not', face('wrong'));
+    for my $face (qw(right wrong)) {
+        $r = $server->get("/twofold/$face/x");
+        denied($r, 'no_certificate', "a client without certificate, $face backend");
+        is(verdict_of($r),         '403 -',                          '... which is not asked');
+        is($backend->since($face), '0 of 0 closed, 0 bytes of HTTP', '... nor connected to');
+    }
+}
 
 # --- pages and logs -------------------------------------------------------------------------------
 {
