@@ -39,6 +39,24 @@ sub without_sessions {
     Net::SSLeay::CTX_set_options($ctx, Net::SSLeay::OP_NO_TICKET());
     return;
 }
+
+sub other_certificate {
+    my ($name) = @_;
+    make_pki(
+        'leaf',  'backend-renewed', '--issuer', 'carc-i102l',
+        '--san', "dns:$name",       '--eku',    'serverAuth'
+    );
+    return;
+}
+
+# One answer a connection, which does not say that it is the last.
+sub answer_once {
+    my ($handle, $owner, @told) = @_;
+    my $head = '';
+    while ($head !~ /\r\n\r\n/) { sysread($handle, $head, 65_536, length $head) or return }
+    print {$handle} join "\r\n", 'HTTP/1.1 200 OK', @told, 'Content-Length: 0', '', '';
+    return;
+}
 my %turns = (
     cert          => 'backend-orders',
     version       => '1.2',
@@ -51,7 +69,8 @@ my $backend = MTLSTest::TLSBackend->start(
     wrong    => { cert => 'backend-other' },
     reported => { cert => 'backend-other' },
     short    => { cert => 'backend-short' },
-    resumes  => { cert => 'backend-orders', version => '1.2', after_request => \&turn_coat },
+    renewed  => { cert => 'backend-renewed', serve   => \&answer_once },
+    resumes  => { cert => 'backend-orders',  version => '1.2', after_request => \&turn_coat },
     (map { ($_ => {%turns}) } qw(turns turns_free))
 );
 
@@ -106,6 +125,7 @@ my %at = (
     resumes    => ['resumes',    $good],
     turns_free => ['turns_free', ''],
     short      => ['short',      $good],
+    renewed    => ['renewed',    $good],
     kept       => ['kept',       $good],
     (map { ($_ => [$_, $changing{$_}]) } keys %changing),
 );
@@ -355,6 +375,17 @@ for my $how ({}, { expect => 1 }, { chunked => 1 }) {
     my $second = ask('/resumes/2');
     passes($second, '... and a request after it');
     is(connection($second), connection($first), '... on the same connection');
+}
+
+# --- a connection that is made anew ---------------------------------------------------------------
+# The backend closes after each answer, and has another certificate the next time.
+for my $turn (1, 2) {
+    other_certificate('orders.internal');
+    passes(ask("/renewed/$_"), "turn $turn: its certificate, request $_") for 1, 2;
+    other_certificate('billing.internal');
+    my $asked = $backend->requests('renewed');
+    refuses(ask("/renewed/$_"), 'san_mismatch', "turn $turn: another one, request $_") for 1, 2;
+    is($backend->requests('renewed'), $asked, "turn $turn: nothing arrives");
 }
 
 # --- what it was judged by has changed ------------------------------------------------------------
