@@ -23,7 +23,8 @@ replace_file("$dir/names",   "orders.internal\n");
 replace_file("$dir/nothing", "# nobody\n");
 
 sub configuration {
-    my ($outside, $inside) = @_;
+    my ($outside, $inside, $cas) = @_;
+    $cas //= 'SSLProxyCACertificateFile "@PKI@/root.crt"';
     return <<"CONF";
 <MTLSTrustStore "backends">
     MTLSAnchor "\@PKI\@/root.crt"
@@ -41,6 +42,7 @@ Listen 127.0.0.1:\@Port_Main\@
 ServerName gateway.test
 \@TLS\@
 SSLProxyEngine on
+$cas
 $inside
 </VirtualHost>
 CONF
@@ -97,6 +99,27 @@ refused(
     'MTLSBackendTrust', qr/already|one line/
 );
 accepted('location', "MTLSBackendTrust backends\nMTLSTrust more");
+
+# --- somebody has to vouch ------------------------------------------------------------------------
+my $without = MTLSTest::ConfigCheck->new(
+    configuration => sub { configuration(@_[0, 1], '') },
+    modules       => \@modules
+);
+for my $line (
+    'MTLSBackendTrust backends vhost',
+    'MTLSBackendRequire san.dns orders.internal',
+    'MTLSBackendOCSP require'
+    )
+{
+    my $named = $line =~ /backends/;
+    $without->refused('location', $line, qr/vouch/, 'SSLProxyCACertificateFile') if !$named;
+    $without->accepted('location', $line)                                        if $named;
+    accepted('location', $line);
+    next if $line =~ /Trust/;
+    $without->accepted('location', "MTLSBackendTrust backends\n$line");
+}
+$without->accepted('location', $_) for 'MTLSBackendOCSP off', 'MTLSBackendMode report';
+$without->accepted('vhost', in_proxy('MTLSBackendSNI orders.internal'));
 
 # --- the name -------------------------------------------------------------------------------------
 accepted('vhost', in_proxy("MTLSBackendSNI $_"))
