@@ -17,7 +17,7 @@ use MTLSTest::TLSBackend;
 
 my $dir   = files_dir('pools');
 my $names = 'san.dns orders.internal api.orders.internal';
-my @faces = qw(shared named hosts posted turned once list crl anchor pin excluded kept);
+my @faces = qw(shared named hosts alike posted turned once list crl anchor pin excluded kept);
 
 # In TLS 1.2 a server may ask for a second handshake at any time, and then be somebody else.
 sub turn_coat {
@@ -162,6 +162,10 @@ MTLSReloadInterval 1
 
 # Inherited by all virtual hosts, which so have the same worker.
 ProxyPass "/hosts/" "$hosts/"
+ProxyPass "/alike/" "@{[ $backend->url('alike') ]}/"
+<Location "/alike/">
+    MTLSBackendRequire $names
+</Location>
 
 Listen 127.0.0.1:\@Port_Main\@
 <VirtualHost 127.0.0.1:\@Port_Main\@>
@@ -213,6 +217,22 @@ ServerName gateway.test
 @{[ gateway_directives() ]}
 MTLSBackendTrust backends
 MTLSBackendSNI api.orders.internal
+</VirtualHost>
+
+# The same policy, and other CAs: what "vhost" is.
+Listen 127.0.0.1:\@Port_Carcano\@
+<VirtualHost 127.0.0.1:\@Port_Carcano\@>
+ServerName gateway.test
+\@TLS\@
+@{[ gateway_directives() ]}
+SSLProxyCACertificateFile "\@PKI\@/ca-bundle.crt"
+</VirtualHost>
+Listen 127.0.0.1:\@Port_Stranger\@
+<VirtualHost 127.0.0.1:\@Port_Stranger\@>
+ServerName gateway.test
+\@TLS\@
+@{[ gateway_directives() ]}
+SSLProxyCACertificateFile "\@PKI\@/stranger-root.crt"
 </VirtualHost>
 CONF
 
@@ -324,6 +344,14 @@ for my $turn (1 .. 3) {
     $r = ask('/hosts/x', vhost => 'third');
     passes($r, "third virtual host, turn $turn");
     is($r->header('X-SNI'), 'api.orders.internal', "third virtual host, turn $turn: SNI");
+}
+
+for my $turn (1 .. 3) {
+    passes(ask('/alike/x', vhost => 'carcano'), "the same policy, the right CAs, turn $turn");
+    my $before = $backend->requests('alike');
+    refuses(ask('/alike/x', vhost => 'stranger'),
+        'chain_incomplete', "the same policy, other CAs, turn $turn");
+    is($backend->requests('alike'), $before, "the same policy, other CAs: nothing arrived");
 }
 
 # --- bodies ---------------------------------------------------------------------------------------
