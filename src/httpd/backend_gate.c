@@ -132,9 +132,12 @@ static int is_good(gate_t *gate, request_rec *r)
 /* A renegotiation may have brought another certificate, which is judged like the first. */
 static int may_pass(gate_t *gate)
 {
-    if (!gate->open || !judges(gate) || has_same_certificate(gate))
-        return gate->open;
-    return gate->r && is_good(gate, gate->r);
+    if (gate->open && judges(gate) && !has_same_certificate(gate)) {
+        gate->open = gate->r && is_good(gate, gate->r);
+        if (gate->r && !mtls_backend_admit(gate->r, gate->backend, &gate->verdict, gate->authority))
+            gate->open = 0;
+    }
+    return gate->open;
 }
 
 /* Have mod_ssl make the handshake, and with it our judgement, before a byte of the request is

@@ -288,6 +288,15 @@ static int check_section_on(apr_pool_t *p, server_rec *s, server_rec *main_serve
     return check_uses(p, s, section->reports);
 }
 
+static int names_store(const mtls_trust_t *trust)
+{
+    int i, named = 0;
+
+    for (i = 0; trust && i < trust->n; i++)
+        named |= trust->stores[i] != NULL;
+    return named;
+}
+
 /* Somebody has to vouch for backends: a trust store, or the CAs mod_ssl has for them (its
  * certificates for backends bring theirs along). */
 static int somebody_vouches(const server_rec *s)
@@ -300,7 +309,7 @@ static int somebody_vouches(const server_rec *s)
     int i;
 
     for (i = 0; i < sections->nelts; i++) {
-        if (backend_trust(APR_ARRAY_IDX(sections, i, mtls_section_t *)))
+        if (names_store(backend_trust(APR_ARRAY_IDX(sections, i, mtls_section_t *))))
             return 1;
     }
     for (; s; s = s->is_virtual ? NULL : s->next) { /* virtual hosts inherit a main server's */
@@ -317,7 +326,8 @@ static int check_vouched(server_rec *s, const mtls_section_t *section)
     const mtls_backend_section_t *backend = section->backend;
 
     if (!backend || section->server != s ||
-        (backend->rules->nelts == 0 && !mtls_policy_asks(&backend->ocsp)) || somebody_vouches(s))
+        (backend->rules->nelts == 0 && !backend->trust && !mtls_policy_asks(&backend->ocsp)) ||
+        somebody_vouches(s))
         return OK;
     return mtls_checks_fail(s, section->where,
                             "nobody vouches for backends here: MTLSBackendTrust names no trust "
