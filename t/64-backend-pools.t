@@ -20,11 +20,14 @@ my $names = 'san.dns orders.internal api.orders.internal';
 my @faces = qw(shared named hosts alike posted turned once list crl anchor pin excluded kept);
 
 # In TLS 1.2 a server may ask for a second handshake at any time, and then be somebody else.
-sub turn_coat {
-    my ($owner) = @_;
+sub turn_coat { my ($owner) = @_; return shake_again($owner, 'backend-other') }
+sub stay_true { my ($owner) = @_; return shake_again($owner, 'backend-orders') }
+
+sub shake_again {
+    my ($owner, $cert) = @_;
     return if $owner->{turned}++;
     my $ssl  = $owner->{ssl};
-    my $file = pki_dir() . '/backend-other';
+    my $file = pki_dir() . "/$cert";
     Net::SSLeay::use_certificate_file($ssl, "$file.crt", Net::SSLeay::FILETYPE_PEM());
     Net::SSLeay::use_PrivateKey_file($ssl, "$file.key", Net::SSLeay::FILETYPE_PEM());
     Net::SSLeay::renegotiate($ssl);
@@ -71,7 +74,8 @@ my $backend = MTLSTest::TLSBackend->start(
     short    => { cert => 'backend-short' },
     renewed  => { cert => 'backend-renewed', serve   => \&answer_once },
     resumes  => { cert => 'backend-orders',  version => '1.2', after_request => \&turn_coat },
-    (map { ($_ => {%turns}) } qw(turns turns_free))
+    (map { ($_ => {%turns}) } qw(turns turns_free)),
+    stays => { %turns, after_request => \&stay_true }
 );
 
 # --- files that change ----------------------------------------------------------------------------
@@ -122,6 +126,7 @@ my %at = (
     post       => ['posted',     $good],
     post_bad   => ['posted',     $bad],
     turns      => ['turns',      $good],
+    stays      => ['stays',      $good],
     resumes    => ['resumes',    $good],
     turns_free => ['turns_free', ''],
     short      => ['short',      $good],
@@ -392,11 +397,14 @@ for my $how ({}, { expect => 1 }, { chunked => 1 }) {
 {
     for my $n (1, 2) {
         my $r = $server->get("/turns/$n");
-        is($r->status, 502, "somebody else since a second handshake: no answer of theirs, $n");
+        refuses($r, 'san_mismatch', "somebody else since a second handshake, $n");
         unlike($r->body, qr{GET /turns}, '... nor anything of it');
     }
     my @all = $backend->connections('turns');
     is_deeply([map { $_->{requests} } @all], [1, 1], 'nothing more is sent there');
+    my @same = map { ask("/stays/$_") } 1, 2;
+    passes($same[$_], 'still the same since a second handshake') for 0, 1;
+    is(connection($same[1]), connection($same[0]), '... on the same connection');
     unjudged($server->get("/turns_free/$_"), "without a policy nobody minds, $_") for 1, 2;
     my $first = ask('/resumes/1');
     passes($first, 'a second handshake of the same session');

@@ -107,6 +107,7 @@ my $without = MTLSTest::ConfigCheck->new(
 );
 for my $line (
     'MTLSBackendTrust backends vhost',
+    'MTLSBackendTrust vhost',
     'MTLSBackendRequire san.dns orders.internal',
     'MTLSBackendOCSP require'
     )

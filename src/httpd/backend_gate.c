@@ -129,10 +129,21 @@ static int is_good(gate_t *gate, request_rec *r)
 
 /* ---- filters ---- */
 
-/* A renegotiation may have brought another certificate, which is judged like the first. */
+/* A handshake is under way: the first one, or a renegotiation, which may bring another certificate
+ * and until then shows none. */
+static int is_shaking_hands(const gate_t *gate)
+{
+    return gate->peer && !SSL_is_init_finished(gate->peer->ssl);
+}
+
+/* What a renegotiation has brought is judged like the first. */
 static int may_pass(gate_t *gate)
 {
-    if (gate->open && judges(gate) && !has_same_certificate(gate)) {
+    if (!gate->open || !judges(gate))
+        return gate->open;
+    if (is_shaking_hands(gate))
+        return 0;
+    if (!has_same_certificate(gate)) {
         gate->open = gate->r && is_good(gate, gate->r);
         if (gate->r && !mtls_backend_admit(gate->r, gate->backend, &gate->verdict, gate->authority))
             gate->open = 0;
@@ -183,7 +194,7 @@ static apr_status_t filter_out(ap_filter_t *f, apr_bucket_brigade *bb)
 
     if (may_pass(gate) || !holds_bytes(bb)) /* the end of a connection, too, is said to it */
         return ap_pass_brigade(f->next, bb);
-    if (gate->peer && !SSL_is_init_finished(gate->peer->ssl))
+    if (is_shaking_hands(gate))
         rv = shake_hands(f);
     if (rv == APR_SUCCESS && may_pass(gate))
         return ap_pass_brigade(f->next, bb);
@@ -210,7 +221,8 @@ static apr_status_t filter_in(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_m
     if (gate->pooled && is_useless(gate))
         return APR_ECONNABORTED;
     rv = ap_get_brigade(f->next, bb, mode, block, bytes);
-    if (gate->refused || (gate->open && !may_pass(gate))) {
+    /* In the middle of a renegotiation what comes is still the old peer's. */
+    if (gate->refused || (gate->open && !is_shaking_hands(gate) && !may_pass(gate))) {
         apr_brigade_cleanup(bb);
         return refuse(f, gate, APR_SUCCESS);
     }
