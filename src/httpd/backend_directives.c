@@ -53,7 +53,7 @@ static void add_hooks(void)
 
 mtls_backend_section_t *mtls_backend_section_of(cmd_parms *cmd, void *dir)
 {
-    mtls_section_t *section = mtls_section_of(cmd, dir);
+    mtls_section_t *section = mtls_section_of_backends(cmd, dir);
 
     if (!section->backend) {
         section->backend = apr_pcalloc(cmd->pool, sizeof(*section->backend));

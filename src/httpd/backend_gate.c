@@ -27,6 +27,7 @@ typedef struct gate_t {
     int open;                      /* for that */
     int pooled;                    /* it has served, or was to serve, another request before */
     int refused;                   /* in the handshake, by us */
+    int settled;                   /* while it is open nothing of it can change */
     mtls_peer_t *peer;             /* NULL: no handshake has begun */
     const mtls_backend_t *backend; /* it was made for; NULL: nothing was asked of it */
     apr_uint64_t tls_sections;     /* and by what mod_ssl was set up */
@@ -139,7 +140,7 @@ static int is_shaking_hands(const gate_t *gate)
 /* What a renegotiation has brought is judged like the first. */
 static int may_pass(gate_t *gate)
 {
-    if (!gate->open || !judges(gate))
+    if (!gate->open || gate->settled)
         return gate->open;
     if (is_shaking_hands(gate))
         return 0;
@@ -209,16 +210,17 @@ static int is_useless(gate_t *gate)
 {
     const mtls_errand_t *errand = mtls_backend_errand();
 
-    return !gate->open && errand && (!is_made_for(gate, errand) || !is_good(gate, errand->r));
+    return errand && (!is_made_for(gate, errand) || !is_good(gate, errand->r));
 }
 
-static apr_status_t filter_in(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
-                              apr_read_type_e block, apr_off_t bytes)
+static __attribute__((noinline)) apr_status_t get_checked(ap_filter_t *f, apr_bucket_brigade *bb,
+                                                          ap_input_mode_t mode,
+                                                          apr_read_type_e block, apr_off_t bytes)
 {
     gate_t *gate = f->ctx;
     apr_status_t rv;
 
-    if (gate->pooled && is_useless(gate))
+    if (gate->pooled && !gate->open && is_useless(gate))
         return APR_ECONNABORTED;
     rv = ap_get_brigade(f->next, bb, mode, block, bytes);
     /* In the middle of a renegotiation what comes is still the old peer's. */
@@ -227,6 +229,17 @@ static apr_status_t filter_in(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_m
         return refuse(f, gate, APR_SUCCESS);
     }
     return rv;
+}
+
+/* Called some twenty times for a response: mostly there is nothing to find out. */
+static apr_status_t filter_in(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
+                              apr_read_type_e block, apr_off_t bytes)
+{
+    const gate_t *gate = f->ctx;
+
+    if (gate->open && gate->settled)
+        return ap_get_brigade(f->next, bb, mode, block, bytes);
+    return get_checked(f, bb, mode, block, bytes);
 }
 
 void mtls_backend_gate_register(void)
@@ -304,7 +317,7 @@ static void bind_new(conn_rec *c, ap_conf_vector_t *dir_conf, const mtls_errand_
     gate->server = made.r->server;
     gate->authority = mtls_span(apr_pstrmemdup(c->pool, made.authority.data, made.authority.len),
                                 made.authority.len);
-    gate->open = !is_judged;
+    gate->open = gate->settled = !is_judged;
     if (is_judged)
         gate->name = name_of(c->pool, &made);
     ap_add_output_filter_handle(gate_out, gate, NULL, c);
@@ -380,6 +393,7 @@ int mtls_backend_post_handshake(conn_rec *c, SSL *ssl)
         judge(gate, gate->r);
         gate->open = mtls_backend_admit(gate->r, gate->backend, &gate->verdict, gate->authority);
     }
+    gate->settled = SSL_version(ssl) == TLS1_3_VERSION; /* which knows no renegotiation */
     gate->refused = !gate->open;
     return gate->open ? DECLINED : HTTP_BAD_GATEWAY;
 }

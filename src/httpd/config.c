@@ -47,7 +47,15 @@ void *mtls_dir_merge(apr_pool_t *p, void *base_, void *add_)
     return concatenate(p, base, add);
 }
 
-mtls_section_t *mtls_section_of(cmd_parms *cmd, void *dir_)
+mtls_section_t *mtls_section_of(cmd_parms *cmd, void *dir)
+{
+    mtls_section_t *section = mtls_section_of_backends(cmd, dir);
+
+    section->is_of_clients = 1;
+    return section;
+}
+
+mtls_section_t *mtls_section_of_backends(cmd_parms *cmd, void *dir_)
 {
     mtls_dir_t *dir = dir_;
     mtls_section_t *section = dir->own;

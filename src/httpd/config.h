@@ -10,6 +10,7 @@
 #include <httpd.h>
 #include <http_config.h>
 #include <ap_expr.h>
+#include <apr_hash.h>
 
 #include "identity/format.h"
 #include "pki/trust_store.h"
@@ -87,6 +88,7 @@ typedef struct mtls_section_t {
     server_rec *server;
     const char *where;           /* its first directive */
     int is_top;                  /* of a server itself, not of a section in it */
+    int is_of_clients;           /* it says something beside what it says of backends */
     apr_array_header_t *rules;   /* const mtls_rule_t * */
     apr_array_header_t *uses;    /* mtls_use_t * */
     apr_array_header_t *reports; /* mtls_use_t * */
@@ -143,6 +145,8 @@ typedef struct mtls_server_t {
     /* mtls_proxy_section_t (proxy_sections.c): about backends, and with directives of mod_ssl. */
     apr_array_header_t *proxies;
     apr_array_header_t *tls_proxies;
+    apr_hash_t *proxies_by_host; /* apr_array_header_t *: of `proxies` what a host's may be */
+    apr_array_header_t *proxies_anywhere; /* those that are not about one host */
 } mtls_server_t;
 
 #define MTLS_DEFAULT_HEADER_LIMIT 16384
@@ -155,6 +159,18 @@ static inline mtls_server_t *mtls_server_of(const server_rec *s)
 static inline const mtls_dir_t *mtls_dir_of(const request_rec *r)
 {
     return ap_get_module_config(r->per_dir_config, &mtls_policy_module);
+}
+
+/* Whether any section says something of clients: mostly there is none, or the first does. */
+static inline int mtls_dir_is_of_clients(const mtls_dir_t *dir)
+{
+    int i;
+
+    for (i = 0; i < dir->n; i++) {
+        if (dir->sections[i]->is_of_clients)
+            return 1;
+    }
+    return 0;
 }
 
 /* Whether a section says anything that makes a policy without a name. */
@@ -170,8 +186,10 @@ static inline int mtls_section_is_policy(const mtls_section_t *section)
            section->mode != MTLS_MODE_OFF;
 }
 
-/* The section a directive is in, made when it is the first one there. */
+/* The section a directive is in, made when it is the first one there; and for directives that say
+ * nothing of clients. */
 mtls_section_t *mtls_section_of(cmd_parms *cmd, void *dir);
+mtls_section_t *mtls_section_of_backends(cmd_parms *cmd, void *dir);
 
 /* "file:line" of a directive. */
 const char *mtls_where(apr_pool_t *p, const ap_directive_t *directive);

@@ -4,6 +4,8 @@
 #include "httpd/proxy_sections.h"
 
 #include <apr_fnmatch.h>
+#include <apr_hash.h>
+#include <apr_lib.h>
 #include <mod_proxy.h>
 
 #include "httpd/request.h"
@@ -12,53 +14,15 @@
 /* A section as mod_proxy would match it. */
 typedef struct mtls_proxy_section_t {
     const proxy_dir_conf *proxy;
-    const char *prefix; /* of URLs, where it is neither a regex nor a pattern */
+    mtls_span_t prefix; /* of URLs, scheme and host in lower case */
+    mtls_span_t host;   /* in that; empty: it may be about several hosts */
     mtls_dir_t *dir;    /* what it says of backends; NULL: nothing */
 } mtls_proxy_section_t;
 
 #define MAX_TOLD_APART 64
 
-/* ---- at start ---- */
-
-/* Of "unix:/path|https://host/" what is left when mod_proxy has taken the socket off. */
-static const char *prefix_of(const proxy_dir_conf *proxy)
-{
-    const char *bar = ap_strchr_c(proxy->p, '|');
-
-    return ap_cstr_casecmpn(proxy->p, "unix:", 5) == 0 && bar ? bar + 1 : proxy->p;
-}
-
-static void add_section(mtls_server_t *server, const ap_conf_vector_t *section, const module *proxy)
-{
-    const module *ssl = ap_find_linked_module("mod_ssl.c");
-    mtls_dir_t *dir = ap_get_module_config(section, &mtls_policy_module);
-    mtls_proxy_section_t found = {.proxy = ap_get_module_config(section, proxy)};
-
-    found.prefix = prefix_of(found.proxy);
-    if (ssl && ap_get_module_config(section, ssl)) /* NULL: no directive of that module */
-        APR_ARRAY_PUSH(server->tls_proxies, mtls_proxy_section_t) = found;
-    found.dir = dir;
-    if (dir && dir->own && dir->own->backend)
-        APR_ARRAY_PUSH(server->proxies, mtls_proxy_section_t) = found;
-}
-
-void mtls_proxy_sections_prepare(apr_pool_t *pconf, server_rec *main_server)
-{
-    const module *proxy = ap_find_linked_module("mod_proxy.c");
-    const proxy_server_conf *conf;
-    mtls_server_t *server;
-    server_rec *s;
-    int i;
-
-    for (s = main_server; s && proxy && mtls_site()->judges_backends; s = s->next) {
-        server = mtls_server_of(s);
-        server->proxies = apr_array_make(pconf, 4, sizeof(mtls_proxy_section_t));
-        server->tls_proxies = apr_array_make(pconf, 4, sizeof(mtls_proxy_section_t));
-        conf = ap_get_module_config(s->module_config, proxy);
-        for (i = 0; i < conf->sec_proxy->nelts; i++)
-            add_section(server, APR_ARRAY_IDX(conf->sec_proxy, i, const ap_conf_vector_t *), proxy);
-    }
-}
+/* No more than that are looked through faster than a host is looked up. */
+#define FEW_SECTIONS 8
 
 /* ---- URLs ---- */
 
@@ -71,23 +35,27 @@ static apr_size_t authority_end(const char *url)
 }
 
 /* mod_proxy compares bytes, but schemes and hosts are the same in any case. */
-static int begins_with(const char *url, const char *prefix)
+static char *in_lower_case(apr_pool_t *p, const char *url)
 {
-    apr_size_t n = strlen(prefix), authority = authority_end(url);
+    apr_size_t i, end = strstr(url, "://") ? authority_end(url) : strlen(url);
+    char *copy = apr_pstrdup(p, url);
 
-    if (n <= authority)
-        return strncasecmp(url, prefix, n) == 0;
-    return strncasecmp(url, prefix, authority) == 0 &&
-           strncmp(url + authority, prefix + authority, n - authority) == 0;
+    for (i = 0; i < end; i++)
+        copy[i] = (char)apr_tolower(copy[i]);
+    return copy;
 }
 
-static int is_about(const mtls_proxy_section_t *section, const char *url)
+/* The host, with its brackets; empty: there is none, or it may go on. */
+static mtls_span_t host_of(const char *url)
 {
-    if (section->proxy->r)
-        return ap_regexec(section->proxy->r, url, 0, NULL, 0) == 0;
-    if (section->proxy->p_is_fnmatch)
-        return apr_fnmatch(section->proxy->p, url, 0) == APR_SUCCESS;
-    return begins_with(url, section->prefix);
+    const char *host = strstr(url, "://");
+    apr_size_t len;
+
+    if (!host)
+        return mtls_span("", 0);
+    host += 3;
+    len = strcspn(host, *host == '[' ? "]" : ":/?#");
+    return host[len] ? mtls_span(host, len) : mtls_span("", 0);
 }
 
 /* The same URL with its default port written, or not written: a section may name it either way. */
@@ -108,42 +76,136 @@ static const char *decoded(apr_pool_t *p, const char *url)
     return ap_unescape_url_keep2f(copy, 1) == OK ? copy : url;
 }
 
-/* What a URL may look like where a section names it. */
+/* What a URL may look like where a section names it; all have the same host. */
 typedef struct spellings_t {
-    const char *all[8];
+    mtls_span_t all[8];
     int n;
 } spellings_t;
 
-static void spell(apr_pool_t *p, const char *url, spellings_t *out)
+static void add_spelling(apr_pool_t *p, const char *url, spellings_t *out)
 {
-    const char *other = other_port(p, url);
-
-    out->all[out->n++] = url;
-    out->all[out->n++] = other;
-    if (!ap_strchr_c(url, '%'))
-        return;
-    out->all[out->n++] = decoded(p, url);
-    out->all[out->n++] = decoded(p, other);
+    out->all[out->n++] = mtls_span_of(url);
+    if (ap_strchr_c(url, '%'))
+        out->all[out->n++] = mtls_span_of(decoded(p, url));
 }
 
 /* To a section, WebSocket and HTTP/2 over TLS are what is contacted as https, too. */
-static void spell_all(apr_pool_t *p, const char *url, spellings_t *out)
+static void spell(apr_pool_t *p, const char *url, spellings_t *out)
 {
+    const char *lower = in_lower_case(p, url);
+
     out->n = 0;
-    spell(p, url, out);
-    if (ap_cstr_casecmpn(url, "wss:", 4) == 0 || ap_cstr_casecmpn(url, "h2:", 3) == 0)
-        spell(p, apr_pstrcat(p, "https", strchr(url, ':'), NULL), out);
+    add_spelling(p, lower, out);
+    add_spelling(p, other_port(p, lower), out);
+    if (strncmp(lower, "wss:", 4) != 0 && strncmp(lower, "h2:", 3) != 0)
+        return;
+    lower = apr_pstrcat(p, "https", strchr(lower, ':'), NULL);
+    add_spelling(p, lower, out);
+    add_spelling(p, other_port(p, lower), out);
 }
 
-static int is_about_any(const mtls_proxy_section_t *section, const spellings_t *spellings)
+static int begins_with(mtls_span_t url, mtls_span_t prefix)
+{
+    return prefix.len > 0 && prefix.len <= url.len &&
+           url.data[prefix.len - 1] == prefix.data[prefix.len - 1] && /* mostly enough */
+           memcmp(url.data, prefix.data, prefix.len) == 0;
+}
+
+static int matches(const proxy_dir_conf *proxy, const char *url)
+{
+    return proxy->r ? ap_regexec(proxy->r, url, 0, NULL, 0) == 0
+                    : apr_fnmatch(proxy->p, url, 0) == APR_SUCCESS;
+}
+
+static int is_pattern(const proxy_dir_conf *proxy)
+{
+    return proxy->r || proxy->p_is_fnmatch;
+}
+
+static int is_about(const mtls_proxy_section_t *section, const char *url,
+                    const spellings_t *spellings)
+{
+    int i, found = is_pattern(section->proxy) && matches(section->proxy, url);
+
+    for (i = 0; i < spellings->n && !found; i++)
+        found = is_pattern(section->proxy) ? matches(section->proxy, spellings->all[i].data)
+                                           : begins_with(spellings->all[i], section->prefix);
+    return found;
+}
+
+/* ---- at start ---- */
+
+/* Of "unix:/path|https://host/" what is left when mod_proxy has taken the socket off. */
+static const char *prefix_of(const proxy_dir_conf *proxy)
+{
+    const char *bar = ap_strchr_c(proxy->p, '|');
+
+    return ap_cstr_casecmpn(proxy->p, "unix:", 5) == 0 && bar ? bar + 1 : proxy->p;
+}
+
+static void add_section(apr_pool_t *p, mtls_server_t *server, const ap_conf_vector_t *section,
+                        const module *proxy)
+{
+    const module *ssl = ap_find_linked_module("mod_ssl.c");
+    mtls_dir_t *dir = ap_get_module_config(section, &mtls_policy_module);
+    mtls_proxy_section_t found = {.proxy = ap_get_module_config(section, proxy)};
+
+    found.prefix = mtls_span_of(in_lower_case(p, prefix_of(found.proxy)));
+    found.host = is_pattern(found.proxy) ? mtls_span("", 0) : host_of(found.prefix.data);
+    if (ssl && ap_get_module_config(section, ssl)) /* NULL: no directive of that module */
+        APR_ARRAY_PUSH(server->tls_proxies, mtls_proxy_section_t) = found;
+    found.dir = dir;
+    if (dir && dir->own && dir->own->backend)
+        APR_ARRAY_PUSH(server->proxies, mtls_proxy_section_t) = found;
+}
+
+/* Those that may be about that host, in the order of the configuration. */
+static apr_array_header_t *of_host(apr_pool_t *p, const apr_array_header_t *all, mtls_span_t host)
+{
+    apr_array_header_t *out = apr_array_make(p, 4, sizeof(mtls_proxy_section_t));
+    int i;
+
+    for (i = 0; i < all->nelts; i++) {
+        const mtls_proxy_section_t *section = &APR_ARRAY_IDX(all, i, mtls_proxy_section_t);
+        if (section->host.len == 0 || mtls_span_equal(section->host, host))
+            APR_ARRAY_PUSH(out, mtls_proxy_section_t) = *section;
+    }
+    return out;
+}
+
+static void index_hosts(apr_pool_t *p, mtls_server_t *server)
 {
     int i;
 
-    for (i = 0; i < spellings->n; i++) {
-        if (is_about(section, spellings->all[i]))
-            return 1;
+    server->proxies_by_host = apr_hash_make(p);
+    server->proxies_anywhere = of_host(p, server->proxies, mtls_span("", 0));
+    for (i = 0; i < server->proxies->nelts; i++) {
+        mtls_span_t host = APR_ARRAY_IDX(server->proxies, i, mtls_proxy_section_t).host;
+        apr_ssize_t len = (apr_ssize_t)host.len;
+        if (len > 0 && !apr_hash_get(server->proxies_by_host, host.data, len))
+            apr_hash_set(server->proxies_by_host, host.data, len,
+                         of_host(p, server->proxies, host));
     }
-    return 0;
+}
+
+void mtls_proxy_sections_prepare(apr_pool_t *pconf, server_rec *main_server)
+{
+    const module *proxy = ap_find_linked_module("mod_proxy.c");
+    const proxy_server_conf *conf;
+    mtls_server_t *server;
+    server_rec *s;
+    int i;
+
+    for (s = main_server; s && proxy && mtls_site()->judges_backends; s = s->next) {
+        server = mtls_server_of(s);
+        server->proxies = apr_array_make(pconf, 4, sizeof(mtls_proxy_section_t));
+        server->tls_proxies = apr_array_make(pconf, 4, sizeof(mtls_proxy_section_t));
+        conf = ap_get_module_config(s->module_config, proxy);
+        for (i = 0; i < conf->sec_proxy->nelts; i++)
+            add_section(pconf, server, APR_ARRAY_IDX(conf->sec_proxy, i, const ap_conf_vector_t *),
+                        proxy);
+        index_hosts(pconf, server);
+    }
 }
 
 /* ---- requests ---- */
@@ -160,13 +222,17 @@ int mtls_proxy_sections_tls(const request_rec *r, apr_uint64_t *which)
 {
     const apr_array_header_t *sections = mtls_server_of(r->server)->tls_proxies;
     const mtls_request_t *rq = mtls_request_peek(r);
+    spellings_t spellings;
     int i;
 
     *which = 0;
+    if (sections->nelts == 0 || !rq || !rq->walked)
+        return 1;
     if (sections->nelts > MAX_TOLD_APART)
         return 0;
-    for (i = 0; rq && rq->walked && i < sections->nelts; i++) {
-        if (is_about(&APR_ARRAY_IDX(sections, i, mtls_proxy_section_t), rq->walked))
+    spell(r->pool, rq->walked, &spellings);
+    for (i = 0; i < sections->nelts; i++) {
+        if (is_about(&APR_ARRAY_IDX(sections, i, mtls_proxy_section_t), rq->walked, &spellings))
             *which |= APR_UINT64_C(1) << i;
     }
     return 1;
@@ -210,24 +276,42 @@ static const mtls_dir_t *insert(apr_pool_t *p, const mtls_dir_t *dir, mtls_dir_t
                        sizeof(mtls_dir_t));
 }
 
+/* Those that may be about the URL. */
+static const apr_array_header_t *candidates(const mtls_server_t *server,
+                                            const spellings_t *spellings)
+{
+    mtls_span_t host = host_of(spellings->all[0].data);
+    const apr_array_header_t *found;
+
+    if (host.len == 0)
+        return server->proxies;
+    found = apr_hash_get(server->proxies_by_host, host.data, (apr_ssize_t)host.len);
+    return found ? found : server->proxies_anywhere;
+}
+
 /* mod_proxy looks for <Proxy> sections by the URL it was given: not by that of the member a
  * balancer has chosen, and not at all where a handler or a rule in a directory names the URL. They
  * are about what is contacted, so they hold all the same. */
 const mtls_dir_t *mtls_proxy_sections_add(request_rec *r, const mtls_dir_t *dir, const char *url)
 {
-    const apr_array_header_t *proxies = mtls_server_of(r->server)->proxies;
+    const mtls_server_t *server = mtls_server_of(r->server);
+    const apr_array_header_t *proxies = server->proxies;
     spellings_t spellings = {.n = 0};
     mtls_dir_t none = {.n = 0}, *extra = &none;
     int i;
 
+    if (proxies->nelts > FEW_SECTIONS) {
+        spell(r->pool, url, &spellings);
+        proxies = candidates(server, &spellings);
+    }
     for (i = 0; i < proxies->nelts; i++) {
         const mtls_proxy_section_t *section = &APR_ARRAY_IDX(proxies, i, mtls_proxy_section_t);
         if (has(dir, section->dir->own))
             continue;
         if (spellings.n == 0)
-            spell_all(r->pool, url, &spellings);
-        if (is_about_any(section, &spellings))
+            spell(r->pool, url, &spellings);
+        if (is_about(section, url, &spellings))
             extra = mtls_dir_merge(r->pool, extra, section->dir);
     }
-    return extra->n > 0 ? insert(r->pool, dir, extra, proxies) : dir;
+    return extra->n > 0 ? insert(r->pool, dir, extra, server->proxies) : dir;
 }

@@ -58,7 +58,7 @@ void mtls_request_remove_variables(request_rec *r, int (*goes)(const char *name)
 
 static int may_be_ajp(const char *url)
 {
-    return url && strncmp(url, "proxy:", 6) == 0 &&
+    return url && strncmp(url, "proxy:", 6) == 0 && strncmp(url + 6, "http", 4) != 0 &&
            (strstr(url, "ajp:") || strstr(url, "balancer:"));
 }
 
