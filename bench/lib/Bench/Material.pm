@@ -14,7 +14,7 @@ use lib dirname(abs_path(__FILE__)) . '/../../../t/pki/lib';
 use MTLSPKI::Der ();
 use MTLSPKI::Issuer ();
 
-our @EXPORT_OK = qw(make_leaf make_leaves sha256_of write_list write_crl
+our @EXPORT_OK = qw(make_backend make_leaf make_leaves sha256_of write_list write_crl
     write_responses spiffe_id);
 
 use constant {
@@ -43,6 +43,20 @@ sub make_leaf {
 sub make_leaves {
     my ($pki, $count) = @_;
     return map { -e "$pki/leaf-$_.crt" ? "leaf-$_" : make_leaf($pki, "leaf-$_") } 1 .. $count;
+}
+
+# The certificate of a backend, issued by carc-i101l for these DNS names; `here`: and for 127.0.0.1.
+sub make_backend {
+    my ($pki, $name, $here, @names) = @_;
+    MTLSPKI::Issuer->new($pki)->make($name, {
+        subject => [O => 'Carcano', CN => $name],
+        eku     => ['serverAuth'],
+        san     => [
+            $here ? MTLSPKI::Der::ip("\x7f\0\0\1") : (),
+            map { MTLSPKI::Der::dns($_) } @names
+        ],
+    });
+    return $name;
 }
 
 sub sha256_of {
@@ -82,7 +96,7 @@ sub write_crl {
 }
 
 # A folder of OCSP responses as `openssl ocsp` makes them, good for a day: for these leaves of
-# carc-i101l, and for that CA itself. The leaf `revoked` is.
+# carc-i101l, and for that CA itself. Leaves whose name ends in `revoked` are.
 sub write_responses {
     my ($pki, $folder, @leaves) = @_;
     return if -d $folder;
@@ -99,7 +113,7 @@ sub write_response {
     my $serial = `openssl x509 -in '$pki/$name.crt' -noout -serial`;
     my ($hex) = $serial =~ /=([0-9A-F]+)/ or die "openssl x509 failed for $name\n";
     open my $index, '>', "$file.index" or die "$file.index: $!\n";
-    print {$index} join("\t", $name eq 'revoked' ? ('R', NEVER, REVOKED_AT) : ('V', NEVER, ''),
+    print {$index} join("\t", $name =~ /revoked\z/ ? ('R', NEVER, REVOKED_AT) : ('V', NEVER, ''),
         $hex, 'unknown', "/CN=$name\n");
     close $index or die "$file.index: $!\n";
     my @ca = ('-issuer', "$pki/$ca.crt", '-serial', "0x$hex");

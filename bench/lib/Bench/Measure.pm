@@ -29,11 +29,18 @@ sub slope {
     $server->start(callgrind => 1);
     drive_requests($server, $row, $env, [($few, $many) x TIMES]);
     $server->stop;
-    my @slopes = map {
-        my $after = 2 * $_ + 1;
-        ($server->instructions_after_mark($after + 1) - $server->instructions_after_mark($after))
-            / ($many - $few);
-    } 0 .. TIMES - 1;
+    return slopes_between($server, 1, ($few, $many) x TIMES);
+}
+
+# { mean, spread } of the slopes between few and many requests; the first of these counts begins at
+# that mark.
+sub slopes_between {
+    my ($server, $mark, @counts) = @_;
+    my @slopes;
+    for (my $i = 0; $i < @counts; $i += 2) {
+        my ($fewer, $more) = map { $server->instructions_after_mark($mark + $i + $_) } 0, 1;
+        push @slopes, ($more - $fewer) / ($counts[$i + 1] - $counts[$i]);
+    }
     my ($low, $high) = (sort { $a <=> $b } @slopes)[0, -1];
     return { mean => ($low + $high) / 2, spread => $high - $low };
 }

@@ -25,7 +25,7 @@ my $BUILT_IN = qr/^(?:log_config|watchdog)$/;           # in httpd itself on som
 
 # dir: directory to work in; libexec: httpd's modules; module: path of mod_mtls_policy.so or undef;
 # global, vhost: configuration text of the row; pki: directory of certificates; mpm: prefork unless
-# given; tuning: how many children
+# given; tuning: how many children; modules: names beside the usual ones; certificate: its name
 sub new {
     my ($class, %arg) = @_;
     my $self = bless {%arg}, $class;
@@ -149,13 +149,15 @@ sub _write_config {
     my ($self) = @_;
     my $dir = $self->{dir};
     my $load = '';
-    for my $name ('mpm_' . ($self->{mpm} // 'prefork'), @MODULES) {
+    for my $name ('mpm_' . ($self->{mpm} // 'prefork'), @MODULES, @{ $self->{modules} // [] })
+    {
         my $file = "$self->{libexec}/mod_$name.so";
         next if $name =~ $BUILT_IN && !-e $file;
         $load .= "LoadModule ${name}_module $file\n";
     }
     $load .= "LoadModule mtls_policy_module $self->{module}\n" if $self->{module};
     my $user = $> == 0 ? "User www-data\nGroup www-data\n" : '';
+    my $certificate = $self->{certificate} // 'server';
     write_file("$dir/httpd.conf", <<"END");
 ${load}${user}ServerRoot "$dir"
 DefaultRuntimeDir "$dir"
@@ -181,8 +183,8 @@ $self->{global}
         Require all granted
     </Directory>
     SSLEngine On
-    SSLCertificateFile "$self->{pki}/server-chain.crt"
-    SSLCertificateKeyFile "$self->{pki}/server.key"
+    SSLCertificateFile "$self->{pki}/$certificate-chain.crt"
+    SSLCertificateKeyFile "$self->{pki}/$certificate.key"
     SSLCACertificateFile "$self->{pki}/ca-bundle.crt"
     SSLVerifyClient optional_no_ca
     SSLVerifyDepth 4
