@@ -116,10 +116,10 @@ int mtls_backend_admit(request_rec *r, const mtls_backend_t *backend,
     int good = verdict->reason == MTLS_OK, reported = backend->mode == MTLS_MODE_REPORT;
 
     apr_table_setn(r->subprocess_env, reason_name, mtls_reason_token(verdict->reason));
-    if (good) {
+    if (good && was_refused(r)) /* a first try of HTTP/2's handler was */
         apr_table_unset(r->subprocess_env, rule_name);
+    if (good)
         return 1;
-    }
     if (verdict->rule)
         apr_table_setn(r->subprocess_env, rule_name, mtls_rule_text(verdict->rule));
     if (reported || !was_refused(r)) /* HTTP/2's handler tries twice */
