@@ -88,6 +88,7 @@ typedef struct mtls_section_t {
     server_rec *server;
     const char *where;           /* its first directive */
     int is_top;                  /* of a server itself, not of a section in it */
+    int is_of_proxy;             /* of a <Proxy> or <ProxyMatch> */
     int is_of_clients;           /* it says something beside what it says of backends */
     apr_array_header_t *rules;   /* const mtls_rule_t * */
     apr_array_header_t *uses;    /* mtls_use_t * */

@@ -154,8 +154,11 @@ static void add_section(apr_pool_t *p, mtls_server_t *server, const ap_conf_vect
     found.host = is_pattern(found.proxy) ? mtls_span("", 0) : host_of(found.prefix.data);
     if (ssl && ap_get_module_config(section, ssl)) /* NULL: no directive of that module */
         APR_ARRAY_PUSH(server->tls_proxies, mtls_proxy_section_t) = found;
+    if (!dir || !dir->own)
+        return;
     found.dir = dir;
-    if (dir && dir->own && dir->own->backend)
+    dir->own->is_of_proxy = 1;
+    if (dir->own->backend)
         APR_ARRAY_PUSH(server->proxies, mtls_proxy_section_t) = found;
 }
 
@@ -218,11 +221,17 @@ int mtls_proxy_sections_fixups(request_rec *r)
     return DECLINED;
 }
 
+/* By mod_proxy itself, byte for byte. */
+static int was_found(const proxy_dir_conf *proxy, const char *walked)
+{
+    return is_pattern(proxy) ? matches(proxy, walked)
+                             : strncmp(walked, proxy->p, strlen(proxy->p)) == 0;
+}
+
 int mtls_proxy_sections_tls(const request_rec *r, apr_uint64_t *which)
 {
     const apr_array_header_t *sections = mtls_server_of(r->server)->tls_proxies;
     const mtls_request_t *rq = mtls_request_peek(r);
-    spellings_t spellings;
     int i;
 
     *which = 0;
@@ -230,9 +239,8 @@ int mtls_proxy_sections_tls(const request_rec *r, apr_uint64_t *which)
         return 1;
     if (sections->nelts > MAX_TOLD_APART)
         return 0;
-    spell(r->pool, rq->walked, &spellings);
     for (i = 0; i < sections->nelts; i++) {
-        if (is_about(&APR_ARRAY_IDX(sections, i, mtls_proxy_section_t), rq->walked, &spellings))
+        if (was_found(APR_ARRAY_IDX(sections, i, mtls_proxy_section_t).proxy, rq->walked))
             *which |= APR_UINT64_C(1) << i;
     }
     return 1;
@@ -249,26 +257,14 @@ static int has(const mtls_dir_t *dir, const mtls_section_t *section)
     return 0;
 }
 
-static int is_of_proxies(const mtls_section_t *section, const apr_array_header_t *proxies)
-{
-    int i;
-
-    for (i = 0; i < proxies->nelts; i++) {
-        if (APR_ARRAY_IDX(proxies, i, mtls_proxy_section_t).dir->own == section)
-            return 1;
-    }
-    return 0;
-}
-
 /* Behind what the server and <Proxy> sections say, before <Location> and the rest: where they would
  * be, had mod_proxy found them. */
-static const mtls_dir_t *insert(apr_pool_t *p, const mtls_dir_t *dir, mtls_dir_t *extra,
-                                const apr_array_header_t *proxies)
+static const mtls_dir_t *insert(apr_pool_t *p, const mtls_dir_t *dir, mtls_dir_t *extra)
 {
     mtls_dir_t before = {.sections = dir->sections}, behind = {.n = dir->n};
 
     while (before.n < dir->n &&
-           (dir->sections[before.n]->is_top || is_of_proxies(dir->sections[before.n], proxies)))
+           (dir->sections[before.n]->is_top || dir->sections[before.n]->is_of_proxy))
         before.n++;
     behind.sections = dir->sections + before.n;
     behind.n = dir->n - before.n;
@@ -313,5 +309,5 @@ const mtls_dir_t *mtls_proxy_sections_add(request_rec *r, const mtls_dir_t *dir,
         if (is_about(section, url, &spellings))
             extra = mtls_dir_merge(r->pool, extra, section->dir);
     }
-    return extra->n > 0 ? insert(r->pool, dir, extra, server->proxies) : dir;
+    return extra->n > 0 ? insert(r->pool, dir, extra) : dir;
 }
