@@ -89,12 +89,21 @@ int mtls_peer_pre_handshake(conn_rec *c, SSL *ssl, int is_proxy)
     return DECLINED;
 }
 
+static apr_status_t free_ssl(void *ssl)
+{
+    SSL_free(ssl);
+    return APR_SUCCESS;
+}
+
+/* mod_ssl gives its SSL away when a handshake fails or a connection ends; what still comes through
+ * the gate then must find it. */
 mtls_peer_t *mtls_peer_make_backend(conn_rec *c, SSL *ssl)
 {
     mtls_peer_t *peer = make_peer(c, ssl);
 
-    if (!peer)
+    if (!peer || SSL_up_ref(ssl) != 1)
         return NULL;
+    apr_pool_cleanup_register(c->pool, ssl, free_ssl, apr_pool_cleanup_null);
     peer->purpose = MTLS_PURPOSE_SERVER;
     peer->vhost = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), proxy_index());
     return peer;
