@@ -422,9 +422,11 @@ for my $scheme ('https', $h2 ? 'h2' : ()) {
     like($r->body, qr/\A\[\[an error.*?\]\]\n\[page\n\]\n\[page\n\]\n/s, 'a page of pages: what is allowed is in it');
     like($r->body, qr/x{70}\n\z/, 'a page of pages: its end, too');
     is(scalar verdict_lines($r), 1, 'a page of pages: one is refused');
-    $r = $server->get('/deep/deep-1.txt');
-    is(verdict_of($r), '200 ok', 'pages, nine deep');
-    like($r->body, qr/\A\[page\n\]\[\[an error[^\[\]]*\]\]/, 'nine deep: allowed and refused');
+    # Each of them takes a thread, or a process, of the gateway, which is the backend, too.
+    my $first = $h2 ? 1 : 7;
+    $r = $server->get("/deep/deep-$first.txt");
+    is(verdict_of($r), '200 ok', 'pages in pages in pages');
+    like($r->body, qr/\A\[page\n\]\[\[an error[^\[\]]*\]\]/, 'pages in pages in pages: allowed and refused');
 }
 for my $case ([in => '200 ok', 'right'], [again => '502 san_mismatch', ''], [open => '200 -', 'wrong']) {
     my ($name, $expected, $site) = @$case;
