@@ -148,6 +148,10 @@ my $one_child =
     mpm() eq 'prefork'
     ? ''
     : "StartServers 1\nServerLimit 1\nThreadsPerChild 25\nMaxRequestWorkers 25";
+
+# Connections are told apart by what mod_ssl is set up by, however many sections do that.
+my $others = join "\n",
+    map {"<Proxy \"https://other-$_.internal/\">\nSSLProxyVerifyDepth 2\n</Proxy>"} 1 .. 70;
 my $server = private(
     name => 'pools',
     ($one_child ? (processes => $one_child) : ()),
@@ -195,6 +199,7 @@ RewriteRule "^/named/(.*)" "$named/\$1" [P]
     MTLSBackendTrust backends
     MTLSBackendSNI api.orders.internal
 </Proxy>
+$others
 <Proxy "$named/third">
     MTLSBackendTrust backends
     MTLSBackendSNI billing.internal

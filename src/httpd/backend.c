@@ -40,7 +40,7 @@ mtls_errand_t mtls_backend_errand_of(request_rec *r, const char *url)
                           .kept = !merged || merged->ordinal != MTLS_UNSET};
 
     made.authority = host ? mtls_span(host + 3, strcspn(host + 3, "/?#")) : mtls_span_of(url);
-    made.kept &= mtls_proxy_sections_tls(r, &made.tls_sections);
+    made.tls_sections = mtls_proxy_sections_tls(r);
     return made;
 }
 

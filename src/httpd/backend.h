@@ -16,8 +16,8 @@ typedef struct mtls_errand_t {
     request_rec *r;
     const ap_conf_vector_t *dir_conf; /* by which mod_proxy tells the request's connections */
     const mtls_backend_t *backend;    /* NULL: nothing of ours applies */
-    int kept;                         /* a connection may serve another such request */
-    apr_uint64_t tls_sections;        /* by which mod_ssl is set up (proxy_sections.h) */
+    int kept;                         /* `backend` outlives the request */
+    mtls_span_t tls_sections;         /* by which mod_ssl is set up (proxy_sections.h) */
     mtls_span_t authority;            /* of the URL that is contacted: "host:port" */
     proxy_worker *worker;
     int was_in_error; /* the worker, before this */

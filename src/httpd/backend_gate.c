@@ -30,8 +30,8 @@ typedef struct gate_t {
     int settled;                   /* while it is open nothing of it can change */
     mtls_peer_t *peer;             /* NULL: no handshake has begun */
     const mtls_backend_t *backend; /* it was made for; NULL: nothing was asked of it */
-    apr_uint64_t tls_sections;     /* and by what mod_ssl was set up */
-    int lost;                      /* it can be told from no other */
+    mtls_span_t tls_sections;      /* and by what mod_ssl was set up */
+    int lost;                      /* what it was made for is gone */
     const server_rec *server;      /* which made it, */
     mtls_span_t authority;         /* and to where */
     mtls_span_t name;              /* the certificate is to bear; ended by a NUL, too */
@@ -111,7 +111,7 @@ static int is_made_for(const gate_t *gate, const mtls_errand_t *errand)
     if (!gate->backend && !errand->backend)
         return 1;
     return !gate->lost && gate->backend == errand->backend && gate->server == errand->r->server &&
-           gate->tls_sections == errand->tls_sections &&
+           mtls_span_equal(gate->tls_sections, errand->tls_sections) &&
            mtls_span_equal(gate->authority, errand->authority);
 }
 
@@ -312,11 +312,10 @@ static void bind_new(conn_rec *c, ap_conf_vector_t *dir_conf, const mtls_errand_
     gate = apr_pcalloc(c->pool, sizeof(*gate));
     gate->r = made.r;
     gate->backend = made.backend;
-    gate->tls_sections = made.tls_sections;
+    gate->tls_sections = mtls_span_copy(c->pool, made.tls_sections);
     gate->lost = !made.kept;
     gate->server = made.r->server;
-    gate->authority = mtls_span(apr_pstrmemdup(c->pool, made.authority.data, made.authority.len),
-                                made.authority.len);
+    gate->authority = mtls_span_copy(c->pool, made.authority);
     gate->open = gate->settled = !is_judged;
     if (is_judged)
         gate->name = name_of(c->pool, &made);

@@ -5,7 +5,6 @@
 
 #include <apr_fnmatch.h>
 #include <apr_hash.h>
-#include <apr_lib.h>
 #include <mod_proxy.h>
 
 #include "httpd/request.h"
@@ -18,8 +17,6 @@ typedef struct mtls_proxy_section_t {
     mtls_span_t host;   /* in that; empty: it may be about several hosts */
     mtls_dir_t *dir;    /* what it says of backends; NULL: nothing */
 } mtls_proxy_section_t;
-
-#define MAX_TOLD_APART 64
 
 /* No more than that are looked through faster than a host is looked up. */
 #define FEW_SECTIONS 8
@@ -41,7 +38,7 @@ static char *in_lower_case(apr_pool_t *p, const char *url)
     char *copy = apr_pstrdup(p, url);
 
     for (i = 0; i < end; i++)
-        copy[i] = (char)apr_tolower(copy[i]);
+        copy[i] = mtls_ascii_lower(copy[i]);
     return copy;
 }
 
@@ -228,22 +225,22 @@ static int was_found(const proxy_dir_conf *proxy, const char *walked)
                              : strncmp(walked, proxy->p, strlen(proxy->p)) == 0;
 }
 
-int mtls_proxy_sections_tls(const request_rec *r, apr_uint64_t *which)
+mtls_span_t mtls_proxy_sections_tls(const request_rec *r)
 {
     const apr_array_header_t *sections = mtls_server_of(r->server)->tls_proxies;
     const mtls_request_t *rq = mtls_request_peek(r);
+    apr_size_t bytes = ((apr_size_t)sections->nelts + 7) / 8;
+    unsigned char *bits;
     int i;
 
-    *which = 0;
-    if (sections->nelts == 0 || !rq || !rq->walked)
-        return 1;
-    if (sections->nelts > MAX_TOLD_APART)
-        return 0;
+    if (bytes == 0 || !rq || !rq->walked)
+        return mtls_span("", 0);
+    bits = apr_pcalloc(r->pool, bytes);
     for (i = 0; i < sections->nelts; i++) {
         if (was_found(APR_ARRAY_IDX(sections, i, mtls_proxy_section_t).proxy, rq->walked))
-            *which |= APR_UINT64_C(1) << i;
+            bits[i / 8] |= (unsigned char)(1U << (i % 8));
     }
-    return 1;
+    return mtls_span((const char *)bits, bytes);
 }
 
 static int has(const mtls_dir_t *dir, const mtls_section_t *section)

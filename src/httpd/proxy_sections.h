@@ -17,8 +17,7 @@ int mtls_proxy_sections_fixups(request_rec *r);
 /* `dir` and what sections about `url` add to it; in r->pool. */
 const mtls_dir_t *mtls_proxy_sections_add(request_rec *r, const mtls_dir_t *dir, const char *url);
 
-/* A bit for each section by which mod_ssl is set up for the request's connections. 0: there are
- * too many to tell. */
-int mtls_proxy_sections_tls(const request_rec *r, apr_uint64_t *which);
+/* A bit for each section by which mod_ssl is set up for the request's connections; in r->pool. */
+mtls_span_t mtls_proxy_sections_tls(const request_rec *r);
 
 #endif
