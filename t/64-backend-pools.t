@@ -477,4 +477,6 @@ SKIP: {
     is($backend->requests('short'), $asked, 'nothing arrives any more');
 }
 
+is(scalar($server->log->matching(qr/MTLSBackendMode report: this section refuses no backend/)),
+    1, 'a warning at start names the section in report mode');
 done_testing;

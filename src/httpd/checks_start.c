@@ -335,6 +335,11 @@ int mtls_checks_start(server_rec *main_server)
                          "mtls_policy: %s: MTLSMode report: this section refuses nobody",
                          section->where);
         }
+        if (section->backend && section->backend->mode == MTLS_MODE_REPORT) {
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, section->server,
+                         "mtls_policy: %s: MTLSBackendMode report: this section refuses no backend",
+                         section->where);
+        }
     }
     return rc;
 }
