@@ -270,12 +270,15 @@ static const mtls_dir_t *insert(apr_pool_t *p, const mtls_dir_t *dir, mtls_dir_t
 }
 
 /* Those that may be about the URL. */
-static const apr_array_header_t *candidates(const mtls_server_t *server,
-                                            const spellings_t *spellings)
+static const apr_array_header_t *candidates(apr_pool_t *p, const mtls_server_t *server,
+                                            const char *url)
 {
-    mtls_span_t host = host_of(spellings->all[0].data);
     const apr_array_header_t *found;
+    mtls_span_t host;
 
+    if (server->proxies->nelts <= FEW_SECTIONS)
+        return server->proxies;
+    host = host_of(in_lower_case(p, url));
     if (host.len == 0)
         return server->proxies;
     found = apr_hash_get(server->proxies_by_host, host.data, (apr_ssize_t)host.len);
@@ -287,16 +290,11 @@ static const apr_array_header_t *candidates(const mtls_server_t *server,
  * are about what is contacted, so they hold all the same. */
 const mtls_dir_t *mtls_proxy_sections_add(request_rec *r, const mtls_dir_t *dir, const char *url)
 {
-    const mtls_server_t *server = mtls_server_of(r->server);
-    const apr_array_header_t *proxies = server->proxies;
+    const apr_array_header_t *proxies = candidates(r->pool, mtls_server_of(r->server), url);
     spellings_t spellings = {.n = 0};
     mtls_dir_t none = {.n = 0}, *extra = &none;
     int i;
 
-    if (proxies->nelts > FEW_SECTIONS) {
-        spell(r->pool, url, &spellings);
-        proxies = candidates(server, &spellings);
-    }
     for (i = 0; i < proxies->nelts; i++) {
         const mtls_proxy_section_t *section = &APR_ARRAY_IDX(proxies, i, mtls_proxy_section_t);
         if (has(dir, section->dir->own))
