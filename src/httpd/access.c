@@ -256,7 +256,7 @@ static int enforce(request_rec *r, int last_chance)
     mtls_reason_t reason;
     int status;
 
-    if (!mtls_dir_is_of_clients(dir) && !mtls_site()->defers && !mtls_request_peek(r))
+    if (!dir->of_clients && !mtls_site()->defers && !mtls_request_peek(r))
         return DECLINED;
     rq = mtls_access_judge(r);
     if (rq->settled == dir)
@@ -377,7 +377,7 @@ int mtls_access_fixups_last(request_rec *r)
         mtls_export_strip_trailers(r);
         mtls_export_guard_trailers(r);
     }
-    if (!rq && !r->prev && !r->main && !mtls_dir_is_of_clients(mtls_dir_of(r))) {
+    if (!rq && !r->prev && !r->main && !mtls_dir_of(r)->of_clients) {
         mtls_conceal_unjudged(r);
         return DECLINED; /* nothing of ours, and nothing it could have from another request */
     }

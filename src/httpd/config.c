@@ -31,6 +31,7 @@ static __attribute__((noinline)) mtls_dir_t *concatenate(apr_pool_t *p, const mt
     out = apr_palloc(p, sizeof(*out));
     out->sections = sections;
     out->n = base->n + add->n;
+    out->of_clients = base->of_clients | add->of_clients;
     out->own = NULL;
     return out;
 }
@@ -49,10 +50,8 @@ void *mtls_dir_merge(apr_pool_t *p, void *base_, void *add_)
 
 mtls_section_t *mtls_section_of(cmd_parms *cmd, void *dir)
 {
-    mtls_section_t *section = mtls_section_of_backends(cmd, dir);
-
-    section->is_of_clients = 1;
-    return section;
+    ((mtls_dir_t *)dir)->of_clients = 1;
+    return mtls_section_of_backends(cmd, dir);
 }
 
 mtls_section_t *mtls_section_of_backends(cmd_parms *cmd, void *dir_)

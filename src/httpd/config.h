@@ -89,7 +89,6 @@ typedef struct mtls_section_t {
     const char *where;           /* its first directive */
     int is_top;                  /* of a server itself, not of a section in it */
     int is_of_proxy;             /* of a <Proxy> or <ProxyMatch> */
-    int is_of_clients;           /* it says something beside what it says of backends */
     apr_array_header_t *rules;   /* const mtls_rule_t * */
     apr_array_header_t *uses;    /* mtls_use_t * */
     apr_array_header_t *reports; /* mtls_use_t * */
@@ -114,6 +113,7 @@ typedef struct mtls_section_t {
 typedef struct mtls_dir_t {
     mtls_section_t *const *sections;
     int n;
+    int of_clients;      /* some section says something beside what it says of backends */
     mtls_section_t *own; /* the section itself, where nothing is merged yet */
 } mtls_dir_t;
 
@@ -160,18 +160,6 @@ static inline mtls_server_t *mtls_server_of(const server_rec *s)
 static inline const mtls_dir_t *mtls_dir_of(const request_rec *r)
 {
     return ap_get_module_config(r->per_dir_config, &mtls_policy_module);
-}
-
-/* Whether any section says something of clients: mostly there is none, or the first does. */
-static inline int mtls_dir_is_of_clients(const mtls_dir_t *dir)
-{
-    int i;
-
-    for (i = 0; i < dir->n; i++) {
-        if (dir->sections[i]->is_of_clients)
-            return 1;
-    }
-    return 0;
 }
 
 /* Whether a section says anything that makes a policy without a name. */
