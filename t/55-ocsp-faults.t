@@ -179,7 +179,7 @@ cmp_ok(scalar @about, '>=', 1, 'the error log tells of a responder that fails');
 
 # --- a revocation that was proven, and the responder fails ----------------------------------------
 my @proven = map { "g-$_" } @faults;
-all_are('/prefer', '403 ocsp_revoked', 'revoked', @proven);
+all_become('/prefer', '403 ocsp_revoked', 'revoked', @proven);
 $responder->set_all(map { ("g-$_" => $fault{$_}) } @faults);
 my %before = map { $_ => $responder->requests($_) } @proven;
 ok(
@@ -198,7 +198,7 @@ all_are('/require', '403 ocsp_revoked', 'revoked, then failing', @proven);
 # --- a good one that has run out, and the responder fails -----------------------------------------
 my @fading = map { "h-$_" } qw(hang try-later reset);
 $responder->set_all(map { ("h-$_" => { status => 'good', next => 3 }) } qw(hang try-later reset));
-all_are('/require', '200 ok', 'good', @fading);
+all_become('/require', '200 ok', 'good', @fading);
 $responder->set_all(map { ("h-$_" => $fault{$_}) } qw(hang try-later reset));
 all_become('/require', '503 ocsp_unavailable', 'good, failing, run out', @fading);
 all_are('/prefer', '200 ok', 'good, failing, run out', @fading);
@@ -212,8 +212,8 @@ $address{refuse}->set('f-refuse', status => 'good');
 all_become('/require', '200 ok', 'up at last', 'f-refuse');
 
 # --- a responder that goes away altogether, and comes back ----------------------------------------
-all_are('/require', '200 ok',           'before', 'l-good');
-all_are('/require', '403 ocsp_revoked', 'before', 'l-revoked');
+all_become('/require', '200 ok',           'before', 'l-good');
+all_become('/require', '403 ocsp_revoked', 'before', 'l-revoked');
 $lost->down;
 all_are('/require', '503 ocsp_unavailable', 'gone',            'l-new');
 all_are('/prefer',  '200 ok',               'gone',            'l-new');
