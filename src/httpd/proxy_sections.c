@@ -13,9 +13,10 @@
 /* A section as mod_proxy would match it. */
 typedef struct mtls_proxy_section_t {
     const proxy_dir_conf *proxy;
-    mtls_span_t prefix; /* of URLs, scheme and host in lower case */
-    mtls_span_t host;   /* in that; empty: it may be about several hosts */
-    mtls_dir_t *dir;    /* what it says of backends; NULL: nothing */
+    mtls_span_t written; /* what mod_proxy compares */
+    mtls_span_t prefix;  /* of URLs, scheme and host in lower case */
+    mtls_span_t host;    /* in that; empty: it may be about several hosts */
+    mtls_dir_t *dir;     /* what it says of backends; NULL: nothing */
 } mtls_proxy_section_t;
 
 /* No more than that are looked through faster than a host is looked up. */
@@ -147,6 +148,7 @@ static void add_section(apr_pool_t *p, mtls_server_t *server, const ap_conf_vect
     mtls_dir_t *dir = ap_get_module_config(section, &mtls_policy_module);
     mtls_proxy_section_t found = {.proxy = ap_get_module_config(section, proxy)};
 
+    found.written = mtls_span_of(found.proxy->p);
     found.prefix = mtls_span_of(in_lower_case(p, prefix_of(found.proxy)));
     found.host = is_pattern(found.proxy) ? mtls_span("", 0) : host_of(found.prefix.data);
     if (ssl && ap_get_module_config(section, ssl)) /* NULL: no directive of that module */
@@ -219,10 +221,10 @@ int mtls_proxy_sections_fixups(request_rec *r)
 }
 
 /* By mod_proxy itself, byte for byte. */
-static int was_found(const proxy_dir_conf *proxy, const char *walked)
+static int was_found(const mtls_proxy_section_t *section, mtls_span_t walked)
 {
-    return is_pattern(proxy) ? matches(proxy, walked)
-                             : strncmp(walked, proxy->p, strlen(proxy->p)) == 0;
+    return is_pattern(section->proxy) ? matches(section->proxy, walked.data)
+                                      : begins_with(walked, section->written);
 }
 
 mtls_span_t mtls_proxy_sections_tls(const request_rec *r)
@@ -231,13 +233,15 @@ mtls_span_t mtls_proxy_sections_tls(const request_rec *r)
     const mtls_request_t *rq = mtls_request_peek(r);
     apr_size_t bytes = ((apr_size_t)sections->nelts + 7) / 8;
     unsigned char *bits;
+    mtls_span_t walked;
     int i;
 
     if (bytes == 0 || !rq || !rq->walked)
         return mtls_span("", 0);
     bits = apr_pcalloc(r->pool, bytes);
+    walked = mtls_span_of(rq->walked);
     for (i = 0; i < sections->nelts; i++) {
-        if (was_found(APR_ARRAY_IDX(sections, i, mtls_proxy_section_t).proxy, rq->walked))
+        if (was_found(&APR_ARRAY_IDX(sections, i, mtls_proxy_section_t), walked))
             bits[i / 8] |= (unsigned char)(1U << (i % 8));
     }
     return mtls_span((const char *)bits, bytes);
