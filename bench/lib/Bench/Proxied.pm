@@ -6,9 +6,9 @@ package Bench::Proxied;
 # first httpd runs as it is and has to allow one backend and to refuse another; then the gateway
 # alone runs under callgrind.
 #
-# A row's `vhost` is given the port of the backend and the module's directives are in it. Its base is
-# the same text without them, and without this module. `wrong` names the certificate of the backend
-# that must be refused, `path` what is asked for, `global` and `modules` are as elsewhere.
+# A row's `vhost` is given the port of the backend and the module's directives are in it. Its base
+# is the same text without them, and without this module. `wrong` names the certificate of the
+# backend that must be refused, `path` what is asked for, `global` and `modules` are as elsewhere.
 
 use strict;
 use warnings;
@@ -44,18 +44,21 @@ sub pooled {
     return (
         { work => 'module loaded, no policy anywhere', vhost => proxied('') },
         { work => 'trust, name and pin in <Proxy>', %rules, vhost => proxied(in_proxy(@three)) },
-        { work => 'the same in <Location>', %rules, vhost => proxied(in_location(@three)) },
-        { work => 'the same in the vhost', %rules, vhost => proxied(lines(@three)) },
         {
-            work => 'vhost, <Location> and <Proxy> together', %rules,
+            work => 'trust, name and pin in <Location>', %rules,
+            vhost => proxied(in_location(@three)),
+        },
+        { work => 'trust, name and pin in the vhost', %rules, vhost => proxied(lines(@three)) },
+        {
+            work => 'one each in vhost, <Location>, <Proxy>', %rules,
             vhost => proxied($three[0], in_location($three[1]), in_proxy($three[2])),
         },
         {
-            work => 'the same in <Proxy> of a member', %rules, modules => \@BALANCER,
+            work => 'all in <Proxy> of a balancer\'s member', %rules, modules => \@BALANCER,
             vhost => balanced(in_proxy(@three)),
         },
         {
-            work => 'the same and OCSP', wrong => Bench::Backend::REVOKED,
+            work => 'all in <Proxy>, and OCSP', wrong => Bench::Backend::REVOKED,
             prepare => sub { responses($env) }, settles => 2,
             global => "$trust\n" . Bench::Rows::responses("$env->{dir}/backend-responses"),
             vhost => proxied(in_proxy(@three, 'MTLSBackendOCSP require')),
@@ -68,6 +71,11 @@ sub pooled {
         {
             work => "${\SECTIONS} <Proxy>, rules in <Location>", %rules,
             vhost => proxied(many_sections(@three), in_location(@three)),
+        },
+        {
+            work => "${\SECTIONS} <Proxy> that have SSLProxy...", %rules,
+            vhost =>
+                proxied(many_sections('SSLProxyVerifyDepth 4', @three), in_proxy(@three)),
         },
         {
             work => "${\SECTIONS} <Proxy>, member of a balancer", %rules, modules => \@BALANCER,
