@@ -221,7 +221,7 @@ for my $path (qw(good bad free good good free bad bad good)) {
         next;
     }
     is(verdict_of($r), $path eq 'good' ? '200 ok' : '200 -', "h2, shared worker, $path");
-    ok($httpd->log->entry($r->id)->{status}, "h2, shared worker, $path: it arrived");
+    ok(await(sub { $httpd->log->knows($r->id) }), "h2, shared worker, $path: it arrived");
 }
 is(
     scalar(grep { $_->{request} =~ m{/shared/bad} } map { @$_ } values %{ $httpd->log->{access} }),
