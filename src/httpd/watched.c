@@ -281,6 +281,35 @@ static apr_pool_t *make_pool(void)
     return p;
 }
 
+/* Whether a file holds, read once more, what the load has read of it. */
+static int is_unchanged(apr_pool_t *p, const mtls_entry_t *entry)
+{
+    mtls_text_t *text = NULL;
+    int passing, same;
+
+    if (!entry->owner || mtls_file_read(p, entry->name, &text, &passing) != NULL)
+        return 0;
+    text->secret = entry->owner->secret;
+    same = text->len == entry->text.len && memcmp(text->data, entry->text.data, text->len) == 0;
+    mtls_text_release(text);
+    return same;
+}
+
+/* A key that is touched all the time and holds what it held is no reason to sign with an older one;
+ * of what else is read, the files have to be what they were. */
+static int is_what_was_read(const mtls_attempt_t *attempt)
+{
+    const mtls_look_t *look = &attempt->look;
+    apr_hash_index_t *i;
+    int same = attempt->source->secret;
+
+    if (mtls_look_now(look, NULL) == mtls_look_seen(look))
+        return 1;
+    for (i = apr_hash_first(NULL, look->entries); i && same; i = apr_hash_next(i))
+        same = is_unchanged(look->p, apr_hash_this_val(i));
+    return same;
+}
+
 /* Load into a pool of its own, and put in force what is new and good. `error` lives as long as the
  * look of the attempt. 0: nothing has come into force. */
 int mtls_watched_try(mtls_attempt_t *attempt, const char **error)
@@ -302,9 +331,7 @@ int mtls_watched_try(mtls_attempt_t *attempt, const char **error)
     if (*error)
         *error = apr_pstrdup(attempt->look.p, *error);
     /* While the server runs, what changed as it was read is read again at the next look. */
-    if ((*error && attempt->cmd) ||
-        (!attempt->cmd && !attempt->kept &&
-         mtls_look_now(&attempt->look, NULL) != mtls_look_seen(&attempt->look)))
+    if ((*error && attempt->cmd) || (!attempt->cmd && !attempt->kept && !is_what_was_read(attempt)))
         data = NULL;
     if (data)
         mtls_live_replace(source->live, p, data);
