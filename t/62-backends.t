@@ -40,7 +40,13 @@ my %faces = (
     client12    => { cert => 'backend-orders', client  => $clients, version => '1.2' },
     'client-no' => { cert => 'backend-other',  client  => $clients },
 );
+if (has_ipv6()) {
+    $faces{ip6}    = { cert => 'backend-ip',    address => '::1' };
+    $faces{other6} = { cert => 'backend-other', address => '::1' };
+}
 my $backend = MTLSTest::TLSBackend->start('judged', %faces);
+
+sub has_ipv6 { return IO::Socket::IP->new(LocalAddr => '::1', Listen => 1, Proto => 'tcp') }
 
 my $stores = <<"CONF";
 <MTLSTrustStore "backends">
@@ -116,6 +122,20 @@ row(ip          => [trust()], 'ok',           host => '127.0.0.1');
 row(ip          => [trust()], 'san_mismatch', host => 'localhost');
 row(orders      => [trust()], 'san_mismatch');
 row('ip-as-dns' => [trust()], 'san_mismatch');
+row(gateway     => [trust('stranger')], 'chain_incomplete', host => 'localhost', @$_)
+    for [section => 'LocalHost'], [section => 'Local[HX]ost', rest => '*'],
+    [section => 'LOCAL*', rest => '*'];
+if ($faces{ip6}) {
+    my @at = (host => '[::1]');
+    row(ip6    => [trust()], 'ok', @at);
+    row(ip6    => [trust()], 'ok', host => '[0:0::0:1]');
+    row(ip6    => [named('billing.internal')], 'san_mismatch', @at);
+    row(ip6    => [trust(), rules("san.ip $_->[0]")], $_->[1], @at)
+        for ['::1', 'ok'], ['::2', 'san_mismatch'];
+    row(other6 => [named('billing.internal'), 'SSLProxyVerifyDepth 5'], 'ok', @at);
+    row(other6 => [trust()], 'san_mismatch', @at, @$_)
+        for [], [section => '[0:0::0:1]'], [rest => '*'], [section => '[0::1]', rest => '?*'];
+}
 
 # A rule that names the backend takes the place of that name: several, more than five, of a file.
 my $names = 'san.dns orders.internal api.orders.internal';
@@ -273,7 +293,9 @@ for my $n (0 .. $#rows) {
     my ($face, $directives, undef, %o) = @{ $rows[$n] };
     my $url = $backend->url($face) . "/r$n/";
     $url =~ s/127\.0\.0\.1/$o{host}/ if $o{host};
-    $sections .= join "\n    ", "<Proxy \"$url\">", @$directives;
+    my $section = $url . ($o{rest} // '');
+    $section =~ s/\Q$o{host}\E/$o{section}/ if $o{section};
+    $sections .= join "\n    ", "<Proxy \"$section\">", @$directives;
     $sections .= "\n</Proxy>\nProxyPass \"/r$n/\" \"$url\"\n";
 }
 my %kept = (gateway => 'gateway', orders => 'orders', named => 'orders');
@@ -414,6 +436,9 @@ for my $host (qw(gateway.test orders.internal)) {
         is($backend->since($face), '1 of 1 closed, 0 bytes of HTTP', '... and no byte is sent');
     }
 }
+
+is(scalar($server->log->matching(qr/<Proxy "\S+">: mod_proxy takes the brackets/)),
+    $faces{ip6} ? 1 : 0, 'of a section of mod_ssl\'s that mod_proxy does not find the start warns');
 
 # --- a certificate of ours that the backend misses ------------------------------------------------
 for my $face (qw(client client12)) {

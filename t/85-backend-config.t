@@ -77,6 +77,14 @@ accepted('vhost', in_section('Proxy "balancer://orders"',              @all, $sn
 accepted('vhost', in_section('ProxyMatch "^https://orders\.internal"', @all, $sni));
 accepted('vhost', in_section($_, @all))
     for 'LocationMatch "^/x"', 'Directory "/srv"', 'Files "x"', 'If "true"';
+# To mod_proxy an IPv6 address in <Proxy> is a pattern: it never finds the section for a client.
+for my $url ('https://[2001:db8::1]:8443/', 'http://[::1]/*', 'https://[fe80::1%25eth0]/') {
+    accepted('vhost', in_section(qq{Proxy "$url"}, @all, $sni));
+    refused('vhost', in_section(qq{Proxy "$url"}, @all, $_), 'pattern', $url, '<ProxyMatch>')
+        for 'MTLSTrust more', 'MTLSMode authz', "<If \"true\">\nMTLSTrust more\n</If>";
+}
+accepted('vhost', in_section('Proxy "http://[a-f]:80/"',               @all, 'MTLSTrust more'));
+accepted('vhost', in_section('ProxyMatch "^http://\\[::1\\]"',         @all, 'MTLSTrust more'));
 refused('vhost', in_section($_, $sni), 'MTLSBackendSNI', '<Proxy>')
     for 'Location "/x"', 'LocationMatch "^/x"', 'Directory "/srv"', 'Files "x"', 'If "true"';
 refused('vhost', in_section('Location "/x"', '<If "true">', $sni, '</If>'), 'MTLSBackendSNI');

@@ -352,11 +352,26 @@ static int check_signer(apr_pool_t *p, server_rec *s, const mtls_section_t *sect
     return OK;
 }
 
+static int check_found(apr_pool_t *p, const mtls_section_t *section)
+{
+    if (!section->lost)
+        return OK;
+    return mtls_checks_fail(
+        section->server, section->where,
+        apr_psprintf(p,
+                     "in <Proxy %s nothing would hold for clients: mod_proxy takes the brackets of "
+                     "an IPv6 address for a pattern and never finds the section. Write it into a "
+                     "<Location>, or into a <ProxyMatch> with \"\\[\" and \"\\]\"",
+                     section->lost));
+}
+
 static int check_section(apr_pool_t *p, server_rec *main_server, const mtls_section_t *section)
 {
     server_rec *s;
     int rc;
 
+    if ((rc = check_found(p, section)) != OK)
+        return rc;
     for (s = main_server; s; s = s->next) {
         if (!mtls_checks_applies(section, s, main_server))
             continue;

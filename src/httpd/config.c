@@ -3,6 +3,7 @@
 
 #include "httpd/config.h"
 
+#include "httpd/proxy_sections.h"
 #include "httpd/site.h"
 
 const char *mtls_where(apr_pool_t *p, const ap_directive_t *directive)
@@ -50,8 +51,11 @@ void *mtls_dir_merge(apr_pool_t *p, void *base_, void *add_)
 
 mtls_section_t *mtls_section_of(cmd_parms *cmd, void *dir)
 {
+    mtls_section_t *section = mtls_section_of_backends(cmd, dir);
+
     ((mtls_dir_t *)dir)->of_clients = 1;
-    return mtls_section_of_backends(cmd, dir);
+    section->lost = mtls_proxy_sections_lost(cmd);
+    return section;
 }
 
 mtls_section_t *mtls_section_of_backends(cmd_parms *cmd, void *dir_)

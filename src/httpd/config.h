@@ -89,6 +89,7 @@ typedef struct mtls_section_t {
     const char *where;           /* its first directive */
     int is_top;                  /* of a server itself, not of a section in it */
     int is_of_proxy;             /* of a <Proxy> or <ProxyMatch> */
+    const char *lost;            /* this <Proxy>, where what it says of clients cannot hold; NULL */
     apr_array_header_t *rules;   /* const mtls_rule_t * */
     apr_array_header_t *uses;    /* mtls_use_t * */
     apr_array_header_t *reports; /* mtls_use_t * */

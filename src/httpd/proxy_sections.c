@@ -3,18 +3,24 @@
 
 #include "httpd/proxy_sections.h"
 
+#include <arpa/inet.h>
+
 #include <apr_fnmatch.h>
 #include <apr_hash.h>
+#include <http_log.h>
 #include <mod_proxy.h>
 
 #include "httpd/request.h"
 #include "httpd/site.h"
 
-/* A section as mod_proxy would match it. */
+APLOG_USE_MODULE(mtls_policy);
+
+/* A section as mod_proxy would match it, and as it is meant. */
 typedef struct mtls_proxy_section_t {
     const proxy_dir_conf *proxy;
+    const char *pattern; /* of URLs, as a shell has it; NULL: a prefix or a regular expression */
     mtls_span_t written; /* what mod_proxy compares */
-    mtls_span_t prefix;  /* of URLs, scheme and host in lower case */
+    mtls_span_t prefix;  /* of URLs, scheme and host in one spelling */
     mtls_span_t host;    /* in that; empty: it may be about several hosts */
     mtls_dir_t *dir;     /* what it says of backends; NULL: nothing */
 } mtls_proxy_section_t;
@@ -32,15 +38,38 @@ static apr_size_t authority_end(const char *url)
     return host ? (apr_size_t)(host - url) + 3 + strcspn(host + 3, "/?#") : 0;
 }
 
-/* mod_proxy compares bytes, but schemes and hosts are the same in any case. */
-static char *in_lower_case(apr_pool_t *p, const char *url)
+/* Where "[address]" or "[address%zone]" is in a URL whose host is an IPv6 address: the opening
+ * bracket, or NULL; `len` gets the bytes of the address in there, `address` what they stand for. */
+static const char *ipv6_of(const char *url, apr_size_t *len, struct in6_addr *address)
 {
-    apr_size_t i, end = strstr(url, "://") ? authority_end(url) : strlen(url);
-    char *copy = apr_pstrdup(p, url);
+    const char *host = strstr(url, "://");
+    char text[INET6_ADDRSTRLEN];
+
+    if (!host || host[3] != '[')
+        return NULL;
+    *len = strcspn(host + 4, "%]");
+    if (!strchr(host, ']') || *len >= sizeof(text))
+        return NULL;
+    apr_cpystrn(text, host + 4, *len + 1);
+    return inet_pton(AF_INET6, text, address) == 1 ? host + 3 : NULL;
+}
+
+/* mod_proxy compares bytes, but schemes and hosts are the same in any case, and IPv6 addresses in
+ * any spelling. */
+static const char *in_one_spelling(apr_pool_t *p, const char *url)
+{
+    apr_size_t i, end = strstr(url, "://") ? authority_end(url) : strlen(url), len;
+    char *copy = apr_pstrdup(p, url), text[INET6_ADDRSTRLEN];
+    struct in6_addr address;
+    const char *at;
 
     for (i = 0; i < end; i++)
         copy[i] = mtls_ascii_lower(copy[i]);
-    return copy;
+    if ((at = ipv6_of(copy, &len, &address)) == NULL ||
+        !inet_ntop(AF_INET6, &address, text, sizeof(text)))
+        return copy;
+    return apr_pstrcat(p, apr_pstrmemdup(p, copy, (apr_size_t)(at - copy)), "[", text, at + 1 + len,
+                       NULL);
 }
 
 /* The host, with its brackets; empty: there is none, or it may go on. */
@@ -90,7 +119,7 @@ static void add_spelling(apr_pool_t *p, const char *url, spellings_t *out)
 /* To a section, WebSocket and HTTP/2 over TLS are what is contacted as https, too. */
 static void spell(apr_pool_t *p, const char *url, spellings_t *out)
 {
-    const char *lower = in_lower_case(p, url);
+    const char *lower = in_one_spelling(p, url);
 
     out->n = 0;
     add_spelling(p, lower, out);
@@ -109,25 +138,38 @@ static int begins_with(mtls_span_t url, mtls_span_t prefix)
            memcmp(url.data, prefix.data, prefix.len) == 0;
 }
 
-static int matches(const proxy_dir_conf *proxy, const char *url)
+static int matches(const ap_regex_t *regex, const char *pattern, const char *url)
 {
-    return proxy->r ? ap_regexec(proxy->r, url, 0, NULL, 0) == 0
-                    : apr_fnmatch(proxy->p, url, 0) == APR_SUCCESS;
+    return regex ? ap_regexec(regex, url, 0, NULL, 0) == 0
+                 : apr_fnmatch(pattern, url, 0) == APR_SUCCESS;
 }
 
-static int is_pattern(const proxy_dir_conf *proxy)
+static int is_prefix(const mtls_proxy_section_t *section)
 {
-    return proxy->r || proxy->p_is_fnmatch;
+    return !section->proxy->r && !section->pattern;
+}
+
+static int is_matched(const mtls_proxy_section_t *section, const char *url)
+{
+    return !is_prefix(section) && matches(section->proxy->r, section->pattern, url);
+}
+
+/* By mod_proxy itself, byte for byte. */
+static int was_found(const mtls_proxy_section_t *section, mtls_span_t walked)
+{
+    return section->proxy->r || section->proxy->p_is_fnmatch
+               ? matches(section->proxy->r, section->proxy->p, walked.data)
+               : begins_with(walked, section->written);
 }
 
 static int is_about(const mtls_proxy_section_t *section, const char *url,
                     const spellings_t *spellings)
 {
-    int i, found = is_pattern(section->proxy) && matches(section->proxy, url);
+    int i, found = was_found(section, mtls_span_of(url));
 
     for (i = 0; i < spellings->n && !found; i++)
-        found = is_pattern(section->proxy) ? matches(section->proxy, spellings->all[i].data)
-                                           : begins_with(spellings->all[i], section->prefix);
+        found = is_prefix(section) ? begins_with(spellings->all[i], section->prefix)
+                                   : is_matched(section, spellings->all[i].data);
     return found;
 }
 
@@ -141,6 +183,52 @@ static const char *prefix_of(const proxy_dir_conf *proxy)
     return ap_cstr_casecmpn(proxy->p, "unix:", 5) == 0 && bar ? bar + 1 : proxy->p;
 }
 
+/* To mod_proxy the brackets of an IPv6 address are a pattern for one letter of it: nobody writes
+ * them for that. */
+static const char *pattern_of(apr_pool_t *p, const proxy_dir_conf *proxy)
+{
+    struct in6_addr address;
+    const char *at, *pattern = proxy->p;
+    apr_size_t len;
+
+    if (proxy->r || !proxy->p_is_fnmatch)
+        return NULL;
+    if (strstr(pattern, "://"))
+        pattern = in_one_spelling(p, pattern);
+    if ((at = ipv6_of(pattern, &len, &address)) == NULL)
+        return pattern;
+    len = strcspn(at + 1, "]");
+    pattern = apr_pstrcat(p, apr_pstrmemdup(p, pattern, (apr_size_t)(at - pattern)), "\\[",
+                          apr_pstrmemdup(p, at + 1, len), "\\", at + 1 + len, NULL);
+    return apr_fnmatch_test(pattern) ? pattern : NULL;
+}
+
+static void warn_of_lost(const proxy_dir_conf *proxy)
+{
+    struct in6_addr address;
+    apr_size_t len;
+
+    if (proxy->p_is_fnmatch && ipv6_of(proxy->p, &len, &address))
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, ap_server_conf,
+                     "mtls_policy: <Proxy \"%s\">: mod_proxy takes the brackets of an IPv6 address "
+                     "for a pattern and never finds this section: what mod_ssl's directives in it "
+                     "say does not hold. <ProxyMatch> with \"\\[\" is found",
+                     proxy->p);
+}
+
+const char *mtls_proxy_sections_lost(const cmd_parms *cmd)
+{
+    struct in6_addr address;
+    const ap_directive_t *d;
+    apr_size_t len;
+
+    for (d = cmd->directive->parent; d; d = d->parent) {
+        if (ap_cstr_casecmp(d->directive, "<Proxy") == 0 && ipv6_of(d->args, &len, &address))
+            return d->args;
+    }
+    return NULL;
+}
+
 static void add_section(apr_pool_t *p, mtls_server_t *server, const ap_conf_vector_t *section,
                         const module *proxy)
 {
@@ -149,10 +237,13 @@ static void add_section(apr_pool_t *p, mtls_server_t *server, const ap_conf_vect
     mtls_proxy_section_t found = {.proxy = ap_get_module_config(section, proxy)};
 
     found.written = mtls_span_of(found.proxy->p);
-    found.prefix = mtls_span_of(in_lower_case(p, prefix_of(found.proxy)));
-    found.host = is_pattern(found.proxy) ? mtls_span("", 0) : host_of(found.prefix.data);
-    if (ssl && ap_get_module_config(section, ssl)) /* NULL: no directive of that module */
+    found.prefix = mtls_span_of(in_one_spelling(p, prefix_of(found.proxy)));
+    found.pattern = pattern_of(p, found.proxy);
+    found.host = is_prefix(&found) ? host_of(found.prefix.data) : mtls_span("", 0);
+    if (ssl && ap_get_module_config(section, ssl)) { /* NULL: no directive of that module */
         APR_ARRAY_PUSH(server->tls_proxies, mtls_proxy_section_t) = found;
+        warn_of_lost(found.proxy);
+    }
     if (!dir || !dir->own)
         return;
     found.dir = dir;
@@ -220,13 +311,6 @@ int mtls_proxy_sections_fixups(request_rec *r)
     return DECLINED;
 }
 
-/* By mod_proxy itself, byte for byte. */
-static int was_found(const mtls_proxy_section_t *section, mtls_span_t walked)
-{
-    return is_pattern(section->proxy) ? matches(section->proxy, walked.data)
-                                      : begins_with(walked, section->written);
-}
-
 mtls_span_t mtls_proxy_sections_tls(const request_rec *r)
 {
     const apr_array_header_t *sections = mtls_server_of(r->server)->tls_proxies;
@@ -282,7 +366,7 @@ static const apr_array_header_t *candidates(apr_pool_t *p, const mtls_server_t *
 
     if (server->proxies->nelts <= FEW_SECTIONS)
         return server->proxies;
-    host = host_of(in_lower_case(p, url));
+    host = host_of(in_one_spelling(p, url));
     if (host.len == 0)
         return server->proxies;
     found = apr_hash_get(server->proxies_by_host, host.data, (apr_ssize_t)host.len);

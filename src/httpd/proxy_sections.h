@@ -8,6 +8,10 @@
 
 #include "httpd/config.h"
 
+/* The <Proxy> section a directive stands in, as it is written, if mod_proxy never finds it: its URL
+ * has an IPv6 address, whose brackets are a pattern there. NULL: there is no such section. */
+const char *mtls_proxy_sections_lost(const cmd_parms *cmd);
+
 /* post_config: which sections say something of backends, and which have directives of mod_ssl. */
 void mtls_proxy_sections_prepare(apr_pool_t *pconf, server_rec *main_server);
 

@@ -9,7 +9,7 @@ package MTLSTest::TLSBackend;
 # and that a refused one never carried a byte of HTTP.
 #
 # Fields of a face: cert (fixture) and send ('chain' or 'leaf'); client (a file of CAs: the gateway
-# must show a certificate of theirs); version ('1.2', '1.3'); staple (a file with an OCSP response);
+# must show a certificate of theirs); address (that of the loopback interface, 127.0.0.1); version ('1.2', '1.3'); staple (a file with an OCSP response);
 # context (code that is given the SSL_CTX); after_request (code that is called when bytes have
 # arrived, before they are answered); plain (no TLS); serve (code that has the handle instead of the
 # echo).
@@ -17,7 +17,7 @@ package MTLSTest::TLSBackend;
 use strict;
 use warnings;
 use IO::Select;
-use IO::Socket::INET;
+use IO::Socket::IP;
 use Net::SSLeay;
 use POSIX           ();
 use MTLSTest::Await qw(await);
@@ -36,8 +36,8 @@ sub start {
         $class;
     for my $face (values %faces) {
         $face->{port} //= free_port();
-        $face->{listener} = IO::Socket::INET->new(
-            LocalAddr => '127.0.0.1',
+        $face->{listener} = IO::Socket::IP->new(
+            LocalAddr => $face->{address} // '127.0.0.1',
             LocalPort => $face->{port},
             Listen    => 64,
             ReuseAddr => 1,

@@ -43,7 +43,7 @@ sub names {
         'backend-odd-wildcards' => backend(
             san => [map { dns($_) } qw(a*.orders.internal *i.orders.internal api.*.internal * *.*)]
         ),
-        'backend-ip'            => backend(san => [ip("\x7f\0\0\1")]),
+        'backend-ip'            => backend(san => [ip("\x7f\0\0\1"), ip("\0" x 15 . "\1")]),
         'backend-ip-as-dns'     => backend(san => [dns('127.0.0.1'), dns('*.0.0.1')]),
         'backend-duplicate-san' =>
             backend(extra => [extension('2.5.29.17', seq(dns('billing.internal')))]),
