@@ -13,16 +13,18 @@ use Time::HiRes qw(time sleep);
 our @EXPORT_OK = qw(await await_outcome);
 
 # Seconds; shorter is for looking into a failure.
-use constant { PATIENCE => $ENV{MTLS_TEST_PATIENCE} || 30, PAUSE => 0.05 };
+use constant { PATIENCE => $ENV{MTLS_TEST_PATIENCE} || 90, PAUSE => 0.05 };
 
 # Until the code returns something true, which is returned; false when patience runs out.
+# seconds, pause: others than the usual
 sub await {
-    my ($code) = @_;
-    my $deadline = time + PATIENCE;
+    my ($code, %o) = @_;
+    my $deadline = time + ($o{seconds} // PATIENCE);
     while (1) {
+        my $last   = time > $deadline;
         my $result = $code->();
-        return $result if $result || time > $deadline;
-        sleep PAUSE;
+        return $result if $result || $last;
+        sleep $o{pause} // PAUSE;
     }
 }
 

@@ -9,7 +9,7 @@ package MTLSTest::H2;
 use strict;
 use warnings;
 use MTLSTest::Response;
-use Time::HiRes qw(sleep);
+use MTLSTest::Await qw(await);
 
 use constant { DATA => 0, HEADERS => 1, RST_STREAM => 3, SETTINGS => 4, PING => 6, GOAWAY => 7 };
 use constant { END_STREAM => 1, ACK => 1, END_HEADERS => 4 };
@@ -90,11 +90,12 @@ sub request {
     my ($by,   $body, $id)   = $self->exchange($path, @more);
 
     # mod_http2 may not log a stream before something else happens on the connection.
-    for (1 .. 100) {
-        last if $self->{log}->knows($id);
-        $self->{tls}->send(frame(PING, 0, 0, "\0" x 8));
-        sleep 0.02;
-    }
+    await(
+        sub {
+            return 1 if $self->{log}->knows($id);
+            return !$self->{tls}->send(frame(PING, 0, 0, "\0" x 8));
+        }
+    );
     my $entry = $self->{log}->entry($id);
     return MTLSTest::Response->new(
         id     => $id,

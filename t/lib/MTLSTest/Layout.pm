@@ -151,14 +151,16 @@ sub several_children {
 }
 
 # Bound for a moment to learn a port nobody has. Ports are not handed out twice by one process, lie
-# below those the system gives to clients, and two runs at a time have ports of their own.
+# below those the system gives to clients (from 32768 on, from 16000 in some sandboxes), and two runs
+# at a time have ports of their own.
+use constant { FIRST_PORT => 4000, PORTS => 4000 };
 my %given;
 
 sub free_port {
     require IO::Socket::INET;
-    my $base = $ENV{MTLS_PORT_BASE} || 12000;
+    my $base = $ENV{MTLS_PORT_BASE} || FIRST_PORT;
     for (1 .. 500) {
-        my $port = $base + int rand 6000;
+        my $port = $base + int rand PORTS;
         next if $given{$port}++;
         my $socket = IO::Socket::INET->new(
             LocalAddr => '127.0.0.1',

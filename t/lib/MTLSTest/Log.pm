@@ -8,9 +8,7 @@ package MTLSTest::Log;
 
 use strict;
 use warnings;
-use Time::HiRes qw(time sleep);
-
-use constant PATIENCE => 5;    # seconds; the access log is written after the response
+use MTLSTest::Await qw(await);
 
 my @FIELDS = qw(id status verdict reason policy report pid user verify request rule);
 
@@ -52,37 +50,37 @@ sub follow_error {
     return;
 }
 
-# All entries of the access log with this id, once at least $count have arrived.
+# All entries of the access log with this id, once at least $count have arrived; they are written
+# after the response. For how many seconds they are waited for, where that is not the usual patience.
 sub entries {
-    my ($self, $id, $count) = @_;
-    my $deadline = time + PATIENCE;
-    while (1) {
-        $self->follow_access;
-        my $found = $self->{access}{$id} // [];
-        return @$found if @$found >= ($count // 1) || time > $deadline;
-        sleep 0.005;
-    }
+    my ($self, $id, $count, $seconds) = @_;
+    await(
+        sub { $self->follow_access; return @{ $self->{access}{$id} // [] } >= ($count // 1) },
+        pause   => 0.005,
+        seconds => $seconds
+    );
+    return @{ $self->{access}{$id} // [] };
 }
 
 sub knows { my ($self, $id) = @_; $self->follow_access; return exists $self->{access}{$id} }
 
 sub entry {
-    my ($self, $id) = @_;
-    return ($self->entries($id))[-1] // {};
+    my ($self, $id, $seconds) = @_;
+    return ($self->entries($id, 1, $seconds))[-1] // {};
 }
 
 # The entry whose request line holds a text, for requests that cannot carry an id.
 sub find_request {
     my ($self, $text) = @_;
-    my $deadline = time + PATIENCE;
-    while (time < $deadline) {
-        $self->follow_access;
-        my ($found) =
-            grep { index($_->{request}, $text) >= 0 } map {@$_} values %{ $self->{access} };
-        return $found if $found;
-        sleep 0.005;
-    }
-    return { status => 'unlogged', verdict => '', reason => '' };
+    my $found = await(
+        sub {
+            $self->follow_access;
+            return (grep { index($_->{request}, $text) >= 0 }
+                    map {@$_} values %{ $self->{access} })[0];
+        },
+        pause => 0.005
+    );
+    return $found // { status => 'unlogged', verdict => '', reason => '' };
 }
 
 # Lines of the error log with this id. They are written before the response, so nothing is waited

@@ -34,7 +34,7 @@ use POSIX            ();
 use Socket           qw(SOL_SOCKET SO_LINGER);
 use Time::HiRes      qw(time sleep);
 use MTLSTest::Files  qw(replace_file files_dir);
-use MTLSTest::Layout qw(pki_dir);
+use MTLSTest::Layout qw(pki_dir free_port);
 use MTLSTest::Ocsp
     qw(parse_request known_issuer response error_response nonce serial_hex issuer_of);
 
@@ -68,7 +68,7 @@ sub up {
     return $self if $self->{pid};
     my $listener = IO::Socket::INET->new(
         LocalAddr => '127.0.0.1',
-        LocalPort => $self->{port} // 0,
+        LocalPort => $self->{port} //= free_port(),
         Listen    => 1024,
         ReuseAddr => 1,
         Proto     => 'tcp'

@@ -44,7 +44,11 @@ sub header {
     return join ', ', @$values;
 }
 
-sub entry { my ($self) = @_; return $self->{entry} //= $self->{log}->entry($self->{id}) }
+# Where no response came there may be nothing in the log, ever.
+sub entry {
+    my ($self) = @_;
+    return $self->{entry} //= $self->{log}->entry($self->{id}, $self->{status} ? undef : 5);
+}
 
 sub verdict { return $_[0]->entry->{verdict} // 'unlogged' }
 sub reason  { return $_[0]->entry->{reason}  // 'unlogged' }

@@ -14,13 +14,14 @@ use warnings;
 use File::Path  qw(make_path remove_tree);
 use POSIX       ();
 use Time::HiRes qw(time sleep);
+use MTLSTest::Await qw(await);
 use MTLSTest::Layout
     qw(run_dir pki_dir httpd module_path mpm load_modules runtime_user common_directives free_port);
 use MTLSTest::Log;
 use MTLSTest::Response;
 use MTLSTest::TLS;
 
-use constant START_WITHIN => 30;
+use constant START_WITHIN => 120;
 
 my @STARTED;
 
@@ -173,9 +174,21 @@ sub failure_text {
     return join '', @lines > 60 ? @lines[-60 .. -1] : @lines;
 }
 
+# A port may still be held by a client's connection that has just been closed: tried again.
 sub launch {
     my ($self) = @_;
-    my $pid = fork // die "cannot fork: $!\n";
+    my $deadline = time + START_WITHIN;
+    while (1) {
+        return $self if $self->launch_once($deadline);
+        return if time > $deadline || slurp("$self->{dir}/command.out") !~ /could not bind/;
+        sleep 1;
+    }
+}
+
+sub launch_once {
+    my ($self, $deadline) = @_;
+    my $before = $self->times_resumed;
+    my $pid    = fork // die "cannot fork: $!\n";
     if (!$pid) {
         open STDOUT, '>', "$self->{dir}/command.out" and open STDERR, '>&', \*STDOUT
             or POSIX::_exit(126);
@@ -183,20 +196,26 @@ sub launch {
         POSIX::setpgid(0, 0);    # httpd signals its whole process group when it ends
         exec $self->command('-DFOREGROUND') or POSIX::_exit(127);
     }
-    $self->{pid} = $pid;
+    @$self{qw(pid owner)} = ($pid, $$);
     push @STARTED, $self;
-    my $deadline = time + START_WITHIN;
     while (time < $deadline) {
         if (waitpid($pid, POSIX::WNOHANG()) == $pid) {
             $self->{exit_status} = $? >> 8 || $? & 127;
             delete $self->{pid};
             return;
         }
-        return $self if -e "$self->{dir}/httpd.pid" && $self->all_ports_accept;
+        return $self if $self->times_resumed > $before && $self->all_ports_accept;
         sleep 0.02;
     }
     $self->stop;
     return;
+}
+
+# It is said when a generation has its children and can be told to restart.
+sub times_resumed {
+    my ($self) = @_;
+    my $times = () = $self->{log}->matching('resuming normal operations');
+    return $times;
 }
 
 sub all_ports_accept {
@@ -209,25 +228,31 @@ sub all_ports_accept {
             PeerAddr => '127.0.0.1',
             PeerPort => $port,
             Proto    => 'tcp',
-            Timeout  => 2
+            Timeout  => 5
         ) or return 0;
     }
     return scalar @listening;
 }
 
-# Gracefully at first: a child that SIGTERM meets while it is still being made leaves from inside
-# the handler, and where that was in the middle of malloc() httpd crashes by itself.
+# A child that SIGTERM meets while it is still being made leaves from inside the handler, and where
+# that was in the middle of malloc() httpd crashes by itself: such children are waited for, and the
+# server is stopped gracefully at first.
 sub stop {
     my ($self) = @_;
-    my $pid = delete $self->{pid} or return;
-    for my $step ([WINCH => 1], [TERM => 20], [KILL => 5]) {
+    return if !$self->{pid} || $self->{owner} != $$;
+    $self->await_children;
+    my $pid = delete $self->{pid};
+    for my $step ([WINCH => 1], [TERM => 60], [KILL => 60]) {
         my ($signal, $seconds) = @$step;
-        kill $signal => $pid;
+        kill $signal => $signal eq 'KILL' ? -$pid : $pid;
         my $deadline = time + $seconds;
-        while (time < $deadline) {
-            return if waitpid($pid, POSIX::WNOHANG()) != 0;
+        do {
+            if (waitpid($pid, POSIX::WNOHANG()) != 0) {
+                kill KILL => -$pid;    # children it has given up
+                return;
+            }
             sleep 0.01;
-        }
+        } while (time < $deadline);
     }
     return;
 }
@@ -240,20 +265,59 @@ sub graceful {
     return $self->restart('USR1');
 }
 
-# HUP ends the old children at once, USR1 lets them finish.
+# HUP ends the old children at once, USR1 lets them finish: connections that come from now on are
+# for the new ones.
 sub restart {
     my ($self, $signal) = @_;
-    my $before = () = $self->{log}->matching('resuming normal operations');
-    kill $signal => $self->{pid};
+    $self->await_children;
+    my $before   = $self->times_resumed;
+    my @old      = children_of($self->{pid});
     my $deadline = time + START_WITHIN;
-    while (time < $deadline) {
-        my $now = () = $self->{log}->matching('resuming normal operations');
-        return 1 if $now > $before;
+    kill $signal => $self->{pid};
+    until ($self->times_resumed > $before) {
         die "httpd \"$self->{name}\" died at the restart:\n" . $self->failure_text
             if waitpid($self->{pid}, POSIX::WNOHANG()) == $self->{pid};
+        die "no restart:\n" . $self->failure_text if time > $deadline;
         sleep 0.02;
     }
-    die "no restart:\n" . $self->failure_text;
+    my $listening = $self->listening_sockets;
+    await(sub { !grep { holds_one($_, $listening) } @old });
+    return 1;
+}
+
+# Until no child is still being made: one that is has its sockets already, but no threads. Those of
+# prefork never have any.
+sub await_children {
+    my ($self) = @_;
+    return if $self->{mpm} eq 'prefork';
+    my $listening = $self->listening_sockets;
+    await(
+        sub {
+            !grep { @{ [glob "/proc/$_/task/*"] } == 1 && holds_one($_, $listening) }
+                children_of($self->{pid});
+        }
+    );
+    return;
+}
+
+sub children_of {
+    my ($parent) = @_;
+    return grep { slurp("/proc/$_/stat") =~ /\) \S $parent / } map {m{(\d+)}} glob '/proc/[0-9]*';
+}
+
+# What /proc calls the sockets that listen on ports of ours, as keys.
+sub listening_sockets {
+    my ($self) = @_;
+    my %ours = map { (sprintf('%04X', $_) => 1) } values %{ $self->{ports} };
+    my @rows = map {[split]} split /\n/, slurp('/proc/net/tcp');
+    my ($local, $state, $inode) = (1, 3, 9);
+    return { map { ("socket:[$_->[$inode]]" => 1) }
+            grep { ($_->[$local] // '') =~ /:(\w+)\z/ && $ours{$1} && $_->[$state] eq '0A' } @rows };
+}
+
+sub holds_one {
+    my ($pid, $sockets) = @_;
+    return grep { $sockets->{ readlink // '' } } glob "/proc/$pid/fd/*";
 }
 
 # So that an interrupted test stops its servers, too.
@@ -302,7 +366,7 @@ sub curl_arguments {
     my $port   = $self->port($o{vhost} // 'main');
     my $scheme = $o{plain} ? 'http' : 'https';
     my @a      = (
-        '-q',           '-sS', '--max-time', 30, '--path-as-is', '-H', "X-Test-Id: $id",
+        '-q',           '-sS', '--max-time', 120, '--path-as-is', '-H', "X-Test-Id: $id",
         '--connect-to', "$host:$port:127.0.0.1:$port"
     );
     push @a, '--stderr', '/dev/null'             unless $ENV{MTLS_TEST_VERBOSE};

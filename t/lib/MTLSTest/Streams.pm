@@ -29,7 +29,7 @@ sub many {
     my @auth =
         $cert ? ('--cert', pki_dir() . "/$cert-chain.crt", '--key', pki_dir() . "/$cert.key") : ();
     open my $pipe, '-|', 'curl', '-q', '-sS', '--no-progress-meter', '-Z', '--parallel-max', 50,
-        '--http2', '--max-time', 60, '--cacert', pki_dir() . '/root.crt', '--connect-to',
+        '--http2', '--max-time', 240, '--cacert', pki_dir() . '/root.crt', '--connect-to',
         "gateway.test:$port:127.0.0.1:$port", @auth, '-w',
         '%{http_version} %{num_connects} %{http_code} %{url_effective}\n', '--config', $config
         or die "cannot run curl: $!\n";

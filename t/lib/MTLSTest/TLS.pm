@@ -14,7 +14,9 @@ use MTLSTest::Response;
 
 Net::SSLeay::initialize();
 
-use constant { TIMEOUT => 15, READ_SIZE => 65_536 };
+# Seconds. CLOSED: a server that wants to close has done so by then, and one that waits for the next
+# request has not given up.
+use constant { TIMEOUT => 60, CLOSED => 20, READ_SIZE => 65_536 };
 
 my %VERSION = ('1.2' => Net::SSLeay::TLS1_2_VERSION(), '1.3' => Net::SSLeay::TLS1_3_VERSION());
 
@@ -84,10 +86,10 @@ sub last_error {
 }
 
 sub with_alarm {
-    my ($code) = @_;
+    my ($code, $seconds) = @_;
     local $SIG{ALRM} = sub { die "timed out\n" };
     local $SIG{PIPE} = 'IGNORE';
-    alarm TIMEOUT;
+    alarm($seconds // TIMEOUT);
     my $result = eval { $code->() };
     my $error  = $@;
     alarm 0;
@@ -120,11 +122,12 @@ sub send {
     return $failure eq '' ? 1 : 0;
 }
 
-# One more piece into the buffer; false at the end of the connection.
+# One more piece into the buffer; false at the end of the connection, or when nothing comes.
 sub fill {
-    my ($self) = @_;
-    my $piece = with_alarm(sub { Net::SSLeay::read($self->{ssl}, READ_SIZE) });
-    return 0 if !defined $piece || $piece eq '' || $piece eq "timed out\n";
+    my ($self, $seconds) = @_;
+    my $piece = with_alarm(sub { Net::SSLeay::read($self->{ssl}, READ_SIZE) }, $seconds);
+    $self->{silent} = defined $piece && $piece eq "timed out\n";
+    return 0 if !defined $piece || $piece eq '' || $self->{silent};
     $self->{buffer} .= $piece;
     return 1;
 }
@@ -136,7 +139,10 @@ sub until_match {
 }
 
 # True when the server has closed: nothing is left and nothing more comes.
-sub at_end { my ($self) = @_; return $self->{buffer} eq '' && !$self->fill }
+sub at_end {
+    my ($self) = @_;
+    return $self->{buffer} eq '' && !$self->fill(CLOSED) && !$self->{silent};
+}
 
 sub read_to_end {
     my ($self) = @_;
