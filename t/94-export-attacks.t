@@ -15,13 +15,13 @@ use MIME::Base64 qw(decode_base64);
 use MTLSPKI::Der qw(dns uri email seq);
 use MTLSPKI::Issuer;
 use MTLSTest;
+use MTLSTest::Await qw(await);
 use MTLSTest::Backend;
 use MTLSTest::ConfigCheck;
 use MTLSTest::Files   qw(files_dir replace_file rewrite_file);
 use MTLSTest::Streams qw(many);
 use Net::SSLeay;
 use POSIX ();
-use Time::HiRes qw(time sleep);
 
 my $backend  = MTLSTest::Backend->start;
 my $upstream = 'http://127.0.0.1:' . $backend->port;
@@ -59,7 +59,7 @@ TraceEnable on
 MTLSSigningKey $keys/one.pem fixed
 MTLSSigningKey $keys/two.pem
 MTLSReloadInterval 1
-ProxyTimeout 3
+ProxyTimeout 60
 <Directory "\@Htdocs\@">
     Require all granted
 </Directory>
@@ -116,13 +116,13 @@ ProxyPass "/" "$upstream/"
 </Location>
 <Location "/a">
     MTLSTrust vhost
-    MTLSExport jwt aud=a
+    MTLSExport jwt aud=a ttl=3600
     MTLSExport xfcc set subject
     MTLSExportHeader X-Client-Name "%{mtls:subject.CN}"
 </Location>
 <Location "/b">
     MTLSUsePolicy any other partner
-    MTLSExport jwt aud=b sub=sha256
+    MTLSExport jwt aud=b sub=sha256 ttl=3600
 </Location>
 <Location "/replaced">
     MTLSTrust vhost
@@ -530,7 +530,7 @@ sub with_proxy_line {
     my $to     = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port);
     syswrite $to, $line;
     my $select = IO::Select->new($client, $to);
-    while (my @ready = $select->can_read(15)) {
+    while (my @ready = $select->can_read(60)) {
         for my $from (@ready) {
             sysread $from, my $bytes, 65_536 or POSIX::_exit(0);
             syswrite $from == $client ? $to : $client, $bytes;
@@ -574,14 +574,14 @@ like(packet_of('/ajp/open', 'partner'), qr/BEGIN CERTIFICATE/,
 
 sub packet_of {
     my ($path, $cert) = @_;
-    my $deadline = time + 10;
-    my $packet   = '';
+    my $packet;
     at($path, $cert);
-    while ($packet !~ /\Q$path\E\0/) {
-        die "nothing came to $path\n" if time > $deadline;
-        sleep 0.02;
-        $packet = MTLSTest::Server::slurp($recorded);
-    }
+    await(
+        sub {
+            $packet = MTLSTest::Server::slurp($recorded);
+            return $packet =~ /\Q$path\E\0/;
+        }
+    ) or die "nothing came to $path\n";
     return $packet;
 }
 for my $rule (qw(expr function only condition)) {
@@ -673,22 +673,20 @@ is($server->tls->request('/jwks/x', method => 'HEAD')->status, 200, 'key set: HE
         my ($name, $content) = @$case;
         my $said = () = $server->log->matching('MTLSSigningKey.*last good version');
         rewrite_file("$keys/one.pem", $content);
-        my $deadline = time + 15;
-        until ((() = $server->log->matching('MTLSSigningKey.*last good version')) > $said
-            || time > $deadline)
-        {
-            at('/a', 'partner');
-            sleep 0.1;
-        }
+        await(
+            sub {
+                at('/a', 'partner');
+                return (() = $server->log->matching('MTLSSigningKey.*last good version')) > $said;
+            }
+        );
         allowed(at('/a', 'partner'), "a key file that is $name: tokens as before");
         is(key_set(), $set, "a key file that is $name: the key set as before");
     }
     new_key('one.pem', 'RSA', '-pkeyopt', 'rsa_keygen_bits:2048');
-    my $deadline = time + 15;
-    sleep 0.1 until key_set() ne $set || time > $deadline;
-    unlike(key_set(), qr/"(?:d|p|q|dp|dq|qi|oth|k)":/, 'no part of a private key is published');
-    my $r = at('/a', 'partner');
-    is(part_of_token($r, 0)->{alg}, 'RS256', 'the new key signs');
+    my $published;
+    ok(await(sub { ($published = key_set()) ne $set }), 'a new key is published');
+    unlike($published, qr/"(?:d|p|q|dp|dq|qi|oth|k)":/, 'no part of a private one');
+    ok(await(sub { part_of_token(at('/a', 'partner'), 0)->{alg} eq 'RS256' }), 'the new key signs');
     my @secrets = map { (split /\n/)[2] } $old, $two, MTLSTest::Server::slurp("$keys/one.pem");
     my @found   = grep {
         my $text = MTLSTest::Server::slurp($_);
