@@ -24,8 +24,8 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT_OK = qw(received free_port);
 
-use constant { START_SECONDS => 20, STOP_SECONDS => 20, LOG_SECONDS => 10, CURL_SECONDS => 30,
-    RELOAD_SECONDS => 60 };
+use constant { START_SECONDS => 120, STOP_SECONDS => 60, LOG_SECONDS => 60, CURL_SECONDS => 120,
+    RELOAD_SECONDS => 120, CLIENT_SECONDS => 60 };
 
 my @MODULES = qw(
     authn_core authz_core alias env filter include lbmethod_byrequests log_config mime mtls_policy
@@ -129,6 +129,7 @@ sub configuration {
         load_modules(undef, @MODULES),
         ($> == 0 ? ("User $user", "Group $group") : ()),
         "SSLSessionCache shmcb:$home/sessions(512000)",
+        'SSLStaplingErrorCacheTimeout 1',    # a responder that was slow is asked again
         (map { "Listen 127.0.0.1:$_" } @{ $arg{listen} }),
         "GlobalLog $home/cases.log \"$format\"",
         (map { "Define $_ \"$define{$_}\"" } sort keys %define),
@@ -332,7 +333,7 @@ sub start_echo {
 sub echo {
     my ($peer, $label) = @_;
     local $SIG{ALRM} = sub { die "slow client\n" };
-    alarm 10;
+    alarm CLIENT_SECONDS;
     my $head = '';
     while (defined(my $line = <$peer>)) {
         last if $line eq "\r\n";

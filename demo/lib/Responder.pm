@@ -65,7 +65,7 @@ sub request {
 sub answer {
     my ($self, $peer) = @_;
     local $SIG{ALRM} = sub { die "slow client\n" };
-    alarm 10;
+    alarm 60;
     my ($lab, $ca) = @{$self}{qw(lab ca)};
     my $asked = $lab->write_file('ocsp/request.der', request($peer));
     my $dir = $lab->dir . '/ocsp';

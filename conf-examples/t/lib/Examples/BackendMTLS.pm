@@ -210,15 +210,24 @@ sub other_gateways {
         by('one', 'with that of another machine: the httpd', '403 ok', gateway => 'printer'),
         by('two', 'with that of another machine: the nginx', '403 ok', gateway => 'printer'));
 
-    my ($httpd, $nginx) = map { $lab->read_file($lab->dir . "/$_") }
+    my ($httpd, $nginx) = map { my $log = $_; sub { logs($lab, $log, @_) } }
         'petstore-httpd.log', 'nginx/petstore.log';
-    like($httpd, qr/ 200 sni=examplepetstore\.com reason=ok$/m, 'the log of the httpd: ours');
-    like($httpd, qr/ 403 sni=\S+ reason=no_certificate$/m, 'one without');
-    like($httpd, qr/ 403 sni=\S+ reason=san_mismatch$/m, 'another');
-    like($nginx, qr/ 200 sni=examplepetstore\.com verify=SUCCESS subject="CN=gateway\./,
+    $httpd->(qr/ 200 sni=examplepetstore\.com reason=ok$/m, 'the log of the httpd: ours');
+    $httpd->(qr/ 403 sni=\S+ reason=no_certificate$/m, 'one without');
+    $httpd->(qr/ 403 sni=\S+ reason=san_mismatch$/m, 'another');
+    $nginx->(qr/ 200 sni=examplepetstore\.com verify=SUCCESS subject="CN=gateway\./,
         'the log of the nginx: ours');
-    like($nginx, qr/ 400 sni=\S+ verify=NONE/, 'one without');
-    like($nginx, qr/ 403 sni=\S+ verify=SUCCESS subject="CN=printer\./, 'another');
+    $nginx->(qr/ 400 sni=\S+ verify=NONE/, 'one without');
+    $nginx->(qr/ 403 sni=\S+ verify=SUCCESS subject="CN=printer\./, 'another');
+    return;
+}
+
+# A log is written after the answer has left.
+sub logs {
+    my ($lab, $log, $pattern, $what) = @_;
+    my $text;
+    $lab->await(60, sub { ($text = $lab->read_file($lab->dir . "/$log")) =~ $pattern });
+    like($text, $pattern, $what);
     return;
 }
 

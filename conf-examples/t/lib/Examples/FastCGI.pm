@@ -62,7 +62,7 @@ sub pairs {
 sub answer {
     my ($peer, $label) = @_;
     local $SIG{ALRM} = sub { die "slow client\n" };
-    alarm 10;
+    alarm 60;
     binmode $peer;
     my ($params, $type, $id, $content) = ('');
     do {

@@ -11,7 +11,7 @@ use Examples qw(ask start examples log_of_the_example warnings_at_start);
 use Loopback qw(free_port);
 use Test::More;
 
-use constant START_SECONDS => 20;
+use constant START_SECONDS => 120;
 
 my $ORGANISATION = 'Big Partner Foo SA';
 my $CN           = 'client.bigpartner.example';
@@ -152,12 +152,12 @@ sub revoke {
     $responder = start_responder($lab, $port);
     ask($lab, $url,
         ['the partner is revoked', @partner, until => 1, page => qr/Reason: ocsp_revoked\n/],
-        ['with a resumed session', @partner, resume => '/', session => 'Resumed'],
-        ['on HTTP/2', @partner, http2 => 1, protocol => 'HTTP/2.0'],
+        ['with a resumed session', @partner, until => 1, resume => '/', session => 'Resumed'],
+        ['on HTTP/2', @partner, until => 1, http2 => 1, protocol => 'HTTP/2.0'],
         ['where the status is only preferred', '/restricted/prices/', 'partner',
-            '403 ocsp_revoked'],
+            '403 ocsp_revoked', until => 1],
         ['the public page stays public', '/', 'partner', '200 -'],
-        ['its other certificate is good', '/restricted/', 'partner-2', '200 ok']);
+        ['its other certificate is good', '/restricted/', 'partner-2', '200 ok', until => 1]);
     return $responder;
 }
 
@@ -229,11 +229,14 @@ sub run {
         OCSP_URL => "http://127.0.0.1:$port", OCSP_HOST => "127.0.0.1:$port",
         OCSP_CACHE => $lab->dir . '/gateway/ocsp', OCSP_MAX_AGE => 1);
     staple($lab, $url);
-    ask($lab, $url, rows(), regex_rows());
+    # A request does not wait for a slow responder for long, and the next one has the status.
+    ask($lab, $url, map { [@$_, until => 1] } rows(), regex_rows());
     my @warnings = warnings_at_start($lab);
-    like(shift @warnings, qr/mtls_policy: OCSP: .*the responder says unauthorized/,
+    my $unknown  = qr/mtls_policy: OCSP: .*the responder says unauthorized/;
+    ok(scalar(grep {/$unknown/} @warnings),
         'the log has the one that the responder does not know');
-    is_deeply(\@warnings, [], 'and nothing else to warn of');
+    is_deeply([grep { !/$unknown|OCSP: .*timed out/ } @warnings], [],
+        'and nothing else to warn of');
     $responder = revoke($lab, $url, $port, $responder);
     responder_down($lab, $url, $port, $responder);
     like(log_of_the_example($lab),
