@@ -70,7 +70,7 @@ sub free_port {
 
 sub wait_for_nginx {
     my ($port) = @_;
-    for (1 .. 400) {
+    for (1 .. 2400) {
         return 1 if IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port);
         return 0 if waitpid($pid, 1) == $pid;    # WNOHANG
         select undef, undef, undef, 0.05;
@@ -83,7 +83,7 @@ sub ask_nginx {
     my $tls = IO::Socket::SSL->new(
         PeerAddr        => '127.0.0.1',
         PeerPort        => $port,
-        Timeout         => 20,
+        Timeout         => 60,
         SSL_verify_mode => 0,
         SSL_ca_file     => "$dir/byte-061.pem",    # else it loads those of the machine, each time
         SSL_cert_file   => "$dir/$name.pem",

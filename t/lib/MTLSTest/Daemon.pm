@@ -92,14 +92,18 @@ sub port {
 
 sub pid { return $_[0]{pid} }
 
+# At every port it has.
 sub accepts {
     my ($self) = @_;
-    return IO::Socket::INET->new(
-        PeerAddr => '127.0.0.1',
-        PeerPort => $self->{port},
-        Proto    => 'tcp',
-        Timeout  => 2
-    );
+    for my $port ($self->{port}, values %{ $self->{more}{ports} // {} }) {
+        IO::Socket::INET->new(
+            PeerAddr => '127.0.0.1',
+            PeerPort => $port,
+            Proto    => 'tcp',
+            Timeout  => 5
+        ) or return 0;
+    }
+    return 1;
 }
 
 sub up {
