@@ -92,18 +92,18 @@ sub port {
 
 sub pid { return $_[0]{pid} }
 
-# At every port it has.
+# A connection to its port, once there is one to every port it has.
 sub accepts {
     my ($self) = @_;
-    for my $port ($self->{port}, values %{ $self->{more}{ports} // {} }) {
-        IO::Socket::INET->new(
+    my @connections = map {
+        scalar IO::Socket::INET->new(
             PeerAddr => '127.0.0.1',
-            PeerPort => $port,
+            PeerPort => $_,
             Proto    => 'tcp',
             Timeout  => 5
-        ) or return 0;
-    }
-    return 1;
+        )
+    } $self->{port}, values %{ $self->{more}{ports} // {} };
+    return (grep { !$_ } @connections) ? undef : $connections[0];
 }
 
 sub up {
