@@ -15,7 +15,7 @@ use IO::Socket::INET;
 use POSIX ();
 use MTLSTest::Seen;
 
-use constant { PATIENCE => 10, QUIET => 0.3 };
+use constant { PATIENCE => 25, QUIET => 1 };
 
 my @STARTED;
 
@@ -31,13 +31,14 @@ sub start {
     my $serve = $o{serve} // ($o{record} ? sub { record($_[0], $o{record}) } : \&echo);
     my $pid   = fork      // die "cannot fork: $!\n";
     if (!$pid) {
-        $SIG{CHLD} = 'IGNORE';
-        while (my $client = $listener->accept) {
-            next if fork;
+        $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
+        $SIG{CHLD} = $SIG{PIPE} = 'IGNORE';
+        while (1) {
+            my $client = $listener->accept or next;
+            next if fork // 1;
             eval { $serve->($client) };
             POSIX::_exit(0);
         }
-        POSIX::_exit(0);
     }
     $self->{pid} = $pid;
     push @STARTED, $self;

@@ -20,7 +20,7 @@ SSLProxyEngine on
 SSLProxyVerify none
 SSLProxyCheckPeerName off
 SSLProxyCheckPeerExpire off
-ProxyTimeout 10
+ProxyTimeout 60
 Header always set X-Backend-Reason "%{MTLS_BACKEND_REASON}e"
 Header always set X-Backend-Rule "%{MTLS_BACKEND_RULE}e"
 CONF

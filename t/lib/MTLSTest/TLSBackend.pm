@@ -35,14 +35,17 @@ sub start {
     my $self = bless { diary => files_dir("tls-$name") . '/diary', faces => \%faces, seen => {} },
         $class;
     for my $face (values %faces) {
-        $face->{port} //= free_port();
-        $face->{listener} = IO::Socket::IP->new(
-            LocalAddr => $face->{address} // '127.0.0.1',
-            LocalPort => $face->{port},
-            Listen    => 64,
-            ReuseAddr => 1,
-            Proto     => 'tcp'
-        ) or die "cannot listen: $!\n";
+        for (1 .. 20) {    # somebody else may be quicker
+            $face->{port}     = free_port();
+            $face->{listener} = IO::Socket::IP->new(
+                LocalAddr => $face->{address} // '127.0.0.1',
+                LocalPort => $face->{port},
+                Listen    => 64,
+                ReuseAddr => 1,
+                Proto     => 'tcp'
+            ) and last;
+        }
+        $face->{listener} or die "cannot listen: $!\n";
     }
     open $self->{out}, '>>:raw', $self->{diary} or die "cannot write $self->{diary}: $!\n";
     my $pid = fork // die "cannot fork: $!\n";
@@ -68,11 +71,13 @@ sub accept_all {
         for my $listener ($select->can_read) {
             my $client = $listener->accept or next;
             $number++;
-            next if fork;
             $self->{label} = "$name{$listener} $number";
-            $self->{face}  = $self->{faces}{ $name{$listener} };
+            $self->note('open ' . ($client->peerport // 0));
+            next if fork // 1;
+            $self->{face} = $self->{faces}{ $name{$listener} };
             eval { $self->serve($client) };
             $self->note('failed ' . $@ =~ s/\s+/ /gr) if $@;
+            CORE::close $client;
             $self->note('closed');
             POSIX::_exit(0);
         }
@@ -85,9 +90,8 @@ sub note { my ($self, $text) = @_; syswrite $self->{out}, "$self->{label} $text\
 # No longer than the test: whoever forgets a connection does not keep a process for ever.
 sub serve {
     my ($self, $client) = @_;
-    alarm 120;
+    alarm 3600;
     $SIG{PIPE} = 'IGNORE';
-    $self->note('open');
     my $face = $self->{face};
     my @told = ("X-Connection: $self->{label}");
     if (!$face->{plain}) {
@@ -156,7 +160,8 @@ sub url {
 sub connections {
     my ($self, $face) = @_;
     my (%entry, @order);
-    for my $line (split /\n/, MTLSTest::TLSBackend::Handle::slurp($self->{diary})) {
+    my $diary = MTLSTest::TLSBackend::Handle::slurp($self->{diary});
+    for my $line (split /\n/, $diary =~ s/[^\n]*\z//r) {    # without a line that is being written
         my ($name, $number, $event, $value) = split / /, $line, 4;
         next if $name ne $face;
         push @order, $number if !$entry{$number};
@@ -201,6 +206,31 @@ sub since {
     my ($closed, $bytes) = (0, 0);
     $closed += $_->{closed}, $bytes += $_->{bytes} for @new;
     return sprintf '%d of %d closed, %d bytes of HTTP', $closed, scalar @new, $bytes;
+}
+
+# Returns when the backend has come to all connections of a face. A gateway that wants no handshake
+# may have gone before that; they are accepted in their order, and so one of ours tells.
+sub settle {
+    my ($self, $face) = @_;
+    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->port($face))
+        or die "cannot connect to $face: $!\n";
+    my $ours = $socket->sockport;
+    my $from = $self->{seen}{$face} // 0;
+    CORE::close $socket;
+    await(
+        sub {
+            my @all = $self->connections($face);
+            return grep { $_->{open} == $ours } @all[$from .. $#all];
+        }
+    ) or die "$face does not accept\n";
+    return;
+}
+
+# What has come over those made since, all of which are closed: "0 bytes of HTTP".
+sub heard_since {
+    my ($self, $face) = @_;
+    $self->settle($face);
+    return $self->since($face) =~ /\A(\d+) of \1 closed, (.*)/ ? $2 : 'some are open';
 }
 
 sub stop {
