@@ -309,11 +309,12 @@ refuses(
     );
     ok(await(sub { $backend->requests("unchecked-$_") >= 2 }), "without a policy: $_ is asked")
         for @faces;
-    ok(
-        scalar $server->log->matching(
-            'mtls_policy: backend verdict=deny reason=san_mismatch .*check'),
-        'the refusal of a check is in the log'
-    );
+    my $refused = qr/mtls_policy: backend verdict=deny reason=san_mismatch .*check/;
+    ok(await(sub { scalar $server->log->matching($refused) }),
+        'the refusal of a check is in the log');
+    my $disabled = quotemeta $backend->url('checked-wrong');
+    ok(await(sub { scalar $server->log->matching(qr/[Hh]ealth check DISABLING $disabled/) }),
+        'the wrong member is out of service');
     for my $turn (1 .. 4) {
         my $r = $server->get('/checked/x');
         is(verdict_of($r), '200 ok', "a checked balancer, turn $turn");
