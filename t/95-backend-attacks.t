@@ -91,7 +91,7 @@ sub relay {
     $SIG{CHLD} = 'IGNORE';
     while (my $client = $listener->accept) {
         next if fork;
-        alarm 120;
+        alarm 3600;
         my $server = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port)
             or POSIX::_exit(1);
         my $select = IO::Select->new($client, $server);
@@ -283,7 +283,14 @@ ProxyRemote * "http://127.0.0.1:@{[ $remote->port ]}"
 </VirtualHost>
 CONF
 my %started = (
-    name    => 'backend-attacks',
+    name => 'backend-attacks',
+
+    # It is its own backend, and pages in pages take a thread for each.
+    $h2
+    ? (processes => join "\n",
+        'StartServers 1',     'ServerLimit 4',      'ThreadsPerChild 25',
+        'MinSpareThreads 20', 'MaxSpareThreads 75', 'MaxRequestWorkers 100')
+    : (),
     modules =>
         [more_modules(qw(proxy_balancer slotmem_shm lbmethod_byrequests proxy_connect))],
 );
@@ -436,7 +443,13 @@ for my $case ([in => '200 ok', 'right'], [again => '502 san_mismatch', ''], [ope
     is($r->header('X-Site') // '', $site, "error page of a backend, $name: whose");
 }
 {
-    my $log = do { local (@ARGV, $/) = $server->dir . '/arrived'; <> };
+    my $log;
+    await(
+        sub {
+            $log = MTLSTest::TLSBackend::Handle::slurp($server->dir . '/arrived');
+            return $log =~ m{^wrong /page\.txt$}m;
+        }
+    );
     unlike($log, qr{^wrong /(?!page\.txt)}m, 'the wrong site got what was open only');
     like($log, qr{^wrong /page\.txt$}m, 'which arrived');
 }
