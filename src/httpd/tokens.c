@@ -88,12 +88,12 @@ static int same_cause(const cause_t *a, const cause_t *b)
 }
 
 /* A backend needs the rest of its life; and the verdict may end earlier than it did. */
-static int is_usable(const token_t *token, const demand_t *demand)
+static int is_usable(const token_t *token, const demand_t *demand, apr_time_t now)
 {
     apr_time_t half = (apr_time_from_sec(token->exp) - token->from) / 2;
 
-    return demand->now >= token->from && demand->now < token->from + half &&
-           token->exp <= mtls_jwt_exp(demand->cause.spec, demand->now, demand->until);
+    return now >= token->from && now < token->from + half &&
+           token->exp <= mtls_jwt_exp(demand->cause.spec, now, demand->until);
 }
 
 static token_t *find(mtls_tokens_t *tokens, const cause_t *cause)
@@ -109,11 +109,11 @@ static token_t *find(mtls_tokens_t *tokens, const cause_t *cause)
 }
 
 /* A copy for the request; NULL: none that can be used. Under the peer's lock. */
-static const char *copy_of_kept(const demand_t *demand)
+static const char *copy_of_kept(const demand_t *demand, apr_time_t now)
 {
     const token_t *token = demand->peer->tokens ? find(demand->peer->tokens, &demand->cause) : NULL;
 
-    return token && is_usable(token, demand)
+    return token && is_usable(token, demand, now)
                ? apr_pstrmemdup(demand->r->pool, token->bytes, token->len)
                : NULL;
 }
@@ -253,7 +253,7 @@ static cause_t cause_of(const demand_t *demand, const mtls_jwt_spec_t *spec)
     return cause;
 }
 
-/* What another stream has made meanwhile is this one's as well. */
+/* What another stream has made meanwhile is this one's as well, whichever of them came first. */
 static const char *make_and_keep(demand_t *demand, mtls_reason_t *reason)
 {
     apr_int64_t exp = 0;
@@ -262,7 +262,7 @@ static const char *make_and_keep(demand_t *demand, mtls_reason_t *reason)
     if (!token || !demand->peer)
         return token;
     mtls_peer_enter(demand->peer, demand->r);
-    other = copy_of_kept(demand);
+    other = copy_of_kept(demand, apr_time_now());
     if (!other)
         keep(demand, token, exp);
     mtls_peer_leave(demand->peer, demand->r);
@@ -288,7 +288,7 @@ const char *mtls_token_of(request_rec *r, const mtls_jwt_spec_t *spec,
     demand.cause = cause_of(&demand, spec);
     if (demand.peer) {
         mtls_peer_enter(demand.peer, r);
-        token = copy_of_kept(&demand);
+        token = copy_of_kept(&demand, demand.now);
         mtls_peer_leave(demand.peer, r);
     }
     if (!token)
