@@ -173,6 +173,8 @@ sub token {
 }
 
 # --- what a token says ----------------------------------------------------------------------------
+# One that does not end while the verifiers start.
+is(verified_by_both(token('/day'), %backend), 'verified', 'both libraries have started');
 {
     my $before = int time;
     my $token  = token('/orders/1');
@@ -239,7 +241,7 @@ for my $name (qw(es384 es512 rs256)) {
 
 # --- H16: what is not exactly as it was signed ----------------------------------------------------
 {
-    my $token = token('/orders/h16');
+    my $token = token('/day/h16');
     my ($header, $claims, $signature) = parts_of($token);
     my ($jwk) = grep { $_->{kid} eq $header->{kid} } @{ $keys->{keys} };
     my $pem   = openssl('pkey', '-in', "$dir/es256.pem", '-pubout');
@@ -379,9 +381,10 @@ sub jti {
     my ($least, %until) = 99;
     await(
         sub {
+            my $asked  = time;    # what comes later is not the module's time alone
             my $r      = $connection->request('/short');
             my $claims = claims_of((tokens_in($r->body))[0]);
-            my $left   = $claims->{exp} - time;
+            my $left   = $claims->{exp} - $asked;
             $least = $left if $left < $least;
             $until{ $claims->{jti} } = $claims->{exp};
             return keys %until >= 4;
@@ -393,8 +396,16 @@ sub jti {
     cmp_ok($ends[-1] - $ends[0], '>=', 3, 'and each ends later');
 }
 {
-    my $token = token('/short');
-    is(verified_by_both($token, %backend), 'verified', 'a short one is good at first');
+    # One that was over before both had looked at it is no answer.
+    my ($token, $said);
+    await(
+        sub {
+            $token = token('/short');
+            $said  = verified_by_both($token, %backend);
+            return $said eq 'verified' || time < claims_of($token)->{exp};
+        }
+    );
+    is($said, 'verified', 'a short one is good at first');
     ok(await(sub { refused_by_both($token, %backend) eq 'refused' }), 'and refused when it is over');
     my ($claims, $why) = by_python($token, %backend);
     like($why, qr/Expired/, 'as expired');
@@ -406,12 +417,18 @@ if (mpm() ne 'prefork') {
     my $port   = $server->port('main');
     my $output = "$dir/streams";
     mkdir $output;
-    my @urls = map { ('-o', "$output/$_", "https://gateway.test:$port/orders/s$_") } 1 .. 60;
-    is(system(
-        'curl', '-q', '-sS', '--no-progress-meter', '-Z', '--parallel-max', 50, '--http2', '--max-time', 60,
+    my @urls = map { ('-o', "$output/$_", "https://gateway.test:$port/day/s$_") } 1 .. 60;
+    my @command = (
+        'curl', '-q', '-sS', '--no-progress-meter', '-Z', '--parallel-max', 50, '--http2', '--max-time', 240,
         '--cacert', pki_dir() . '/root.crt', '--connect-to', "gateway.test:$port:127.0.0.1:$port",
-        '--cert', pki_dir() . '/partner-chain.crt', '--key', pki_dir() . '/partner.key', @urls
-    ), 0, 'sixty streams');
+        '--cert', pki_dir() . '/partner-chain.crt', '--key', pki_dir() . '/partner.key',
+        '-w', '%{num_connects}\n', @urls
+    );
+    open my $pipe, '-|', @command or die "cannot run curl: $!\n";
+    my $connections = 0;
+    $connections += $_ while <$pipe>;
+    close $pipe;
+    is($?, 0, 'sixty streams');
     my (%jti, $good);
     for my $n (1 .. 60) {
         my ($token) = tokens_in(MTLSTest::Server::slurp("$output/$n"));
@@ -419,7 +436,8 @@ if (mpm() ne 'prefork') {
         $good++ if by_perl($token, %backend);
     }
     is($good, 60, 'sixty good tokens');
-    cmp_ok(scalar keys %jti, '<=', 2, 'of one connection, or of a second one curl began');
+    is(scalar keys %jti, $connections, 'one for each connection curl has made');
+    cmp_ok($connections, '<', 10, 'which are few');
 }
 
 # --- never longer than the certificate ------------------------------------------------------------
