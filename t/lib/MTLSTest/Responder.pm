@@ -21,6 +21,7 @@ package MTLSTest::Responder;
 #                         length), html, garbage, redirect, wrong_type, chunked, gzip, status:NNN,
 #                         reset
 #     delay => SECONDS    before a byte is answered
+#     gate => [FILE, ...] no byte is answered before all of these are there
 # '*' stands for every certificate of which nothing was said.
 
 use strict;
@@ -38,17 +39,18 @@ use MTLSTest::Layout qw(pki_dir free_port);
 use MTLSTest::Ocsp
     qw(parse_request known_issuer response error_response nonce serial_hex issuer_of);
 
-use constant { PIECE => 65_536, GIGABYTE => 1 << 30, ORPHAN => 1 };
+use constant { PIECE => 65_536, GIGABYTE => 1 << 30, ORPHAN => 1, GATE => 0.02 };
 
 my @STARTED;
 
-# name; cas (names of CAs it answers for); port (else a free one); default (for '*')
+# name; cas (names of CAs it answers for); port (else a free one, which nobody's client gets while
+# this is down); default (for '*')
 sub start {
     my ($class, %o) = @_;
     my $self = bless {
         dir   => files_dir("responder-$o{name}"),
         cas   => $o{cas} // ['carc-i101l'],
-        port  => $o{port},
+        port  => $o{port} // free_port(),
         specs => { '*' => $o{default} // { error => 'unauthor' } }
     }, $class;
     $self->write_specs;
@@ -68,12 +70,11 @@ sub up {
     return $self if $self->{pid};
     my $listener = IO::Socket::INET->new(
         LocalAddr => '127.0.0.1',
-        LocalPort => $self->{port} //= free_port(),
+        LocalPort => $self->{port},
         Listen    => 1024,
         ReuseAddr => 1,
         Proto     => 'tcp'
     ) or die "cannot listen: $!\n";
-    $self->{port} = $listener->sockport;
     my $parent = $$;
     my $pid    = fork // die "cannot fork: $!\n";
     if (!$pid) {
@@ -162,10 +163,12 @@ sub serve {
         my ($read, $write) = (IO::Select->new($listener), IO::Select->new);
         my ($now, $wait) = (time, ORPHAN);
         for my $c (values %clients) {
-            $read->add($c->{socket}) unless $c->{deaf};
-            next                     unless $c->{writer};
-            if    ($c->{at} <= $now)        { $write->add($c->{socket}) }
-            elsif ($c->{at} - $now < $wait) { $wait = $c->{at} - $now }
+            $read->add($c->{socket});
+            next unless $c->{writer};
+            my $from = $c->{at};
+            $from = $now + GATE if $from <= $now && !is_open($c);
+            if    ($from <= $now)        { $write->add($c->{socket}) }
+            elsif ($from - $now < $wait) { $wait = $from - $now }
         }
         my ($readable, $writable) = IO::Select->select($read, $write, undef, $wait);
         for my $socket (@{ $readable // [] }) {
@@ -174,7 +177,7 @@ sub serve {
         }
         for my $socket (@{ $writable // [] }) {
             my $c = $clients{ fileno $socket // next } // next;
-            say_more($c, \%clients) if $c->{writer};
+            $self->say_more($c, \%clients) if $c->{writer};
         }
     }
     return;
@@ -184,10 +187,17 @@ sub welcome {
     my ($self, $listener, $clients) = @_;
     while (my $socket = $listener->accept) {
         $socket->blocking(0);
-        $clients->{ fileno $socket } = { socket => $socket, in => '', out => '', at => 0 };
+        $clients->{ fileno $socket } =
+            { socket => $socket, in => '', out => '', at => 0, gate => [] };
         $self->note({ connection => time });
     }
     return;
+}
+
+sub is_open {
+    my ($c) = @_;
+    $c->{gate} = [grep { !-e } @{ $c->{gate} }];
+    return !@{ $c->{gate} };
 }
 
 sub forget {
@@ -202,7 +212,13 @@ sub hear {
     my $n = sysread $c->{socket}, $c->{in}, PIECE, length $c->{in};
     return                      if !defined $n && $!{EAGAIN};
     return forget($c, $clients) if !$n;
-    return                      if $c->{writer};
+    return $self->take_request($c, $clients);
+}
+
+# A request that comes while an answer is being given is taken after it.
+sub take_request {
+    my ($self, $c, $clients) = @_;
+    return if $c->{writer};
     my ($head, $length) = $c->{in} =~ /\A(.*?\r\n\r\n)/s ? ($1, 0) : return;
     ($length) = ($head =~ /^content-length:\s*(\d+)/mi, 0);
     return if length $c->{in} < length($head) + $length;
@@ -218,13 +234,13 @@ sub hear {
 
 # A piece of what is to be said; a writer without more ends the answer.
 sub say_more {
-    my ($c, $clients) = @_;
+    my ($self, $c, $clients) = @_;
     if ($c->{out} eq '') {
         my ($more, $pause) = $c->{writer}->();
         if (!defined $more) {
             delete $c->{writer};
             return forget($c, $clients) if $c->{closes};
-            return;
+            return $self->take_request($c, $clients);
         }
         $c->{out} = $more;
         $c->{at}  = time + ($pause // 0);
@@ -261,7 +277,8 @@ sub respond {
     );
     my $specs = JSON::PP->new->latin1->decode(slurp("$self->{dir}/specs"));
     my $spec  = $specs->{ ($ca // '') . ' ' . ($request->{serial} // '') } // $specs->{'*'};
-    $c->{at} = time + ($spec->{delay} // 0);
+    $c->{at}   = time + ($spec->{delay} // 0);
+    $c->{gate} = $spec->{gate} // [];
     my $how = $spec->{post_only} && $method eq 'GET' ? 'status:400' : $spec->{http} // '';
     return speak($c, $how, $self->answer($request, $ca, $spec));
 }
