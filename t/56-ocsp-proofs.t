@@ -225,6 +225,8 @@ sub vhost {
         '</VirtualHost>', '';
 }
 my $everybody = <<'CONF';
+MTLSOCSPTimeout 60
+MTLSOCSPWait 30
 <Directory "@Htdocs@">
 Require all granted
 </Directory>

@@ -132,20 +132,29 @@ sub behind {
 }
 
 # --- every provider, in several children ----------------------------------------------------------
+# A cache on the network that is slow to answer is left alone for a while, and the responder is
+# asked instead: all of it is done again then.
 for my $name ('shmcb', map {"mtls_policy:$_"} qw(shmcb dbm redis memcache)) {
     my $provider = $name =~ s/.*://r;
     my $ours     = $name =~ /:/;
-    my $cert     = server_certificate();
-    my $server   = private(
-        name      => "stapling-$name" =~ tr/:/-/r,
-        modules   => with_modules(),
-        processes => one_each(mpm()),
-        config    => configuration(
-            cert     => $cert,
-            stapling => ($ours ? 'mtls_policy:' : '') . behind($provider)
-        )
+    my ($cert, $server);
+    await(
+        sub {
+            $server->stop if $server;
+            $cert   = server_certificate();
+            $server = private(
+                name      => "stapling-$name" =~ tr/:/-/r,
+                modules   => with_modules(),
+                processes => one_each(mpm()),
+                config    => configuration(
+                    cert     => $cert,
+                    stapling => ($ours ? 'mtls_policy:' : '') . behind($provider)
+                )
+            );
+            is(stapled($server), 'good', "$name: a response is stapled") for 1 .. 5;
+            return $provider !~ /redis|memcache/ || $responder->requests($cert) == 1;
+        }
     );
-    is(stapled($server), 'good', "$name: a response is stapled") for 1 .. 5;
     is($responder->requests($cert), 1, "$name: it was asked for once");
 
     # A child that has had its one connection may still close another one unanswered.
@@ -245,16 +254,18 @@ for my $row (
             my $second = $server->tls(version => '1.3', cert => 'partner', session => $session);
             $resumed = $second->request('/partner');
             $reused  = $second->reused;
-            return $reused && $full->pid ne $resumed->pid;
+            return $reused && $resumed->outcome eq '200 allow ok' && $full->pid ne $resumed->pid;
         }
     );
     allowed($full, "$what: an intermediate from the client");
     is($reused, 1, "$what: a session is resumed");
     isnt($resumed->pid, $full->pid, "$what: in another child");
     allowed($resumed, "$what: which knows the intermediate");
-    my $keys = redis_keys();
+    my $stapled = qr/mod_ssl-staple:[0-9a-fA-F]{40}(?: |\z)/;
+    my $keys;
+    await(sub { $keys = redis_keys(); return $keys =~ $stapled || !stapled($server) });
     like($keys, $expected, "$what: where it is remembered");
-    like($keys, qr/mod_ssl-staple:[0-9a-fA-F]{40}(?: |\z)/, "$what: and the response beside");
+    like($keys, $stapled,  "$what: and the response beside");
     $server->stop;
 }
 
