@@ -8,8 +8,8 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 use MTLSTest;
+use MTLSTest::Await     qw(await await_outcome);
 use MTLSTest::RuleTable qw(list_file);
-use Time::HiRes         qw(sleep);
 
 my @kinds = (
     ['TLS 1.2 id',     version => '1.2', tickets => 0],
@@ -59,21 +59,26 @@ AliasMatch "^/" "\@Htdocs\@/index.html"
 CONF
 }
 
-# Until the two connections were served by different children, within reason.
+# Until the two connections were served by different children. A child that has had its one
+# connection may still close another one unanswered: neither is one then.
 sub in_another_child {
     my ($server, $kind, $cert, $path) = @_;
     my ($name,   @options) = @$kind;
     my ($full,   $resumed, $reused);
-    for my $try (1 .. 20) {
-        my $first = $server->tls(@options, cert => $cert);
-        $full = $first->request($path);
-        my $session = $first->session;
-        $first->close;
-        my $second = $server->tls(@options, cert => $cert, session => $session);
-        $resumed = $second->request('/partner');
-        $reused  = $second->reused;
-        last if $reused && $full->pid ne $resumed->pid;
-    }
+    await(
+        sub {
+            my $first = $server->tls(@options, cert => $cert);
+            $full = $first->request($path);
+            $full->status or return;
+            my $session = $first->session;
+            $first->close;
+            my $second = $server->tls(@options, cert => $cert, session => $session);
+            $resumed = $second->request('/partner');
+            $resumed->status or return;
+            $reused = $second->reused;
+            return $reused && $full->pid ne $resumed->pid;
+        }
+    );
     isnt($resumed->pid, $full->pid, "$name, $cert: served by another child");
     is($reused, 1, "$name, $cert: resumed there");
     return ($full, $resumed);
@@ -123,13 +128,14 @@ for my $cache (undef, 'shmcb:@Logs@/mtls_cache(512000)', 'dbm:@Logs@/mtls_cache.
         $server->graceful(configuration(%o, keep_tickets => 1));
         for my $kind (@kinds) {
             my ($name, @options) = @$kind;
-            my ($tls, $r);
-            for my $try (1 .. 200) {    # a child of the old generation may still take one
-                $tls = $server->tls(@options, cert => 'partner', session => $session{$name});
-                $r   = $tls->request('/partner');
-                last if $r->outcome eq $expected;
-                sleep 0.02;
-            }
+            my $tls;
+            my $r = await_outcome(    # a child of the old generation may still take one
+                $expected,
+                sub {
+                    $tls = $server->tls(@options, cert => 'partner', session => $session{$name});
+                    return $tls->request('/partner');
+                }
+            );
             outcome_is($r, $expected, "$name: after $what");
             $resumed_somewhere += $tls->reused;
             $session{$name} = $tls->session if !$tls->error;
