@@ -9,6 +9,8 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 use MTLSTest;
+use MTLSTest::H2;
+use MTLSTest::Mortal  qw(make_mortal until_refused);
 use MTLSTest::Streams qw(many);
 
 plan skip_all => 'mod_http2 does not run under prefork' if mpm() eq 'prefork';
@@ -96,26 +98,23 @@ like($post->body, qr/^body=100000$/m, 'whose body arrived');
 
 # --- a certificate that ends while the connection is open -----------------------------------------
 {
-    make_pki('leaf', 'ends-soon-h2', '--seconds', 3, '--subject', 'O=Big Partner Foo SA',
-        '--subject', 'CN=ends-soon-h2');
-    my $port = $s->port('main');
-    my $base = "https://gateway.test:$port/partner/index.html";
-
-    # --rate spaces the requests of one curl over time, on one connection.
-    my @urls = map {"$base?h2-end-$$-$_."} 1 .. 12;
-    open my $pipe, '-|', 'curl', '-q', '-sS', '--http2', '--rate', '120/m', '--max-time', 20,
-        '--cacert', pki_dir() . '/root.crt', '--connect-to', "gateway.test:$port:127.0.0.1:$port",
-        '--cert',   pki_dir() . '/ends-soon-h2-chain.crt', '--key', pki_dir() . '/ends-soon-h2.key',
-        '-w',       '%{num_connects} %{http_code}\n', map({ ('-o', '/dev/null', $_) } @urls)
-        or die "cannot run curl: $!\n";
-    my @lines = map { chomp; $_ } <$pipe>;
-    close $pipe;
-    is($lines[0], '1 200', 'HTTP/2, a certificate of 3 seconds: at first');
-    like($lines[-1], qr/\A[01] (?:403|000)\z/, 'in the end refused');
-    my $last = (grep { $_->{reason} ne '' && $_->{status} eq '403' }
-            map { $s->log->find_request("h2-end-$$-$_.") } 8 .. 10)[0];
-    is($last->{reason},                                  'expired', 'with its reason');
-    is(scalar(grep {/\A\d 200\z/} @lines[8 .. $#lines]), 0,         'and never again let in');
+    my ($h2, $first);
+    my $end = make_mortal(
+        'ends-soon-h2',
+        sub {
+            my $tls = $s->tls(cert => 'ends-soon-h2', alpn => ['h2']);
+            $h2    = MTLSTest::H2->new($tls, $s->log);
+            $first = $h2->request('/partner/index.html');
+        }
+    );
+    allowed($first, 'HTTP/2, a certificate that ends soon: at first');
+    my ($last, $refused, $asked_allowed) =
+        until_refused($end, sub { $h2->request('/partner/index.html') });
+    denied($last, 'expired', 'in the end refused on the same connection');
+    cmp_ok($refused,       '>=', $end,     'not before its end');
+    cmp_ok($asked_allowed, '<',  $end + 1, 'and whatever is asked for afterwards');
+    my $r = $s->get('/partner/index.html', cert => 'ends-soon-h2', @h2);
+    is($r->status, 0, 'and never again let in');
 }
 
 done_testing;
