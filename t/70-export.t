@@ -10,8 +10,8 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 use MIME::Base64 qw(encode_base64);
 use MTLSTest;
+use MTLSTest::Await qw(await);
 use MTLSTest::Backend;
-use Time::HiRes qw(time sleep);
 
 my $backend = MTLSTest::Backend->start;
 my $records = run_dir() . '/logs';
@@ -49,7 +49,7 @@ MTLSStripHeader X-Remote-User
     Options +ExecCGI
     SetHandler cgi-script
 </Directory>
-ProxyTimeout 5
+ProxyTimeout 30
 
 Listen 127.0.0.1:\@Port_Main\@
 <VirtualHost 127.0.0.1:\@Port_Main\@>
@@ -461,8 +461,7 @@ for my $scheme (sort keys %binary) {
         my ($path, $cert) = @_;
         unlink $file;
         raw($path, $cert, @forged, @lookalikes, 'Connection: X-Client-Name');
-        my $deadline = time + 5;
-        sleep 0.02 until -e $file || time > $deadline;
+        await(sub { -e $file });
         return MTLSTest::Server::slurp($file);
     };
     my $bytes = $received->("/$scheme", 'partner');

@@ -89,15 +89,27 @@ sub record {
     my ($client, $file) = @_;
     my $select = IO::Select->new($client);
     my ($all, $wait) = ('', PATIENCE);
-    while ($select->can_read($wait)) {
+    while (!is_whole($all) && $select->can_read($wait)) {
         sysread($client, $all, 65_536, length $all) or last;
-        $wait = QUIET;
+        $wait = QUIET if speaks_http($all);
     }
     open my $fh, '>:raw', "$file.new" or return;
     print {$fh} $all;
     close $fh;
     rename "$file.new", $file;
     return;
+}
+
+sub speaks_http { my ($bytes) = @_; return $bytes =~ /\A[A-Z]+ / }
+
+# Whether it is a request of a binary protocol to its last byte, without a body: AJP, FastCGI with
+# the empty record that ends the body, uwsgi, SCGI. HTTP never is, for more may follow.
+sub is_whole {
+    my ($bytes) = @_;
+    return length $bytes >= 4 + unpack('x2n', $bytes) if $bytes =~ /\A\x12\x34../s;
+    return $bytes =~ /\x01\x05..\0\0..\z/s            if $bytes =~ /\A\x01\x01/;
+    return length $bytes >= 4 + unpack('xv', $bytes)  if $bytes =~ /\A\0.../s;
+    return $bytes =~ /\A(\d+):/ && length $bytes >= $+[0] + $1 + 1;
 }
 
 sub stop {
