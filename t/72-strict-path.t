@@ -132,7 +132,7 @@ CONF
 
 my $server = private(name => 'strict-path', htdocs => $htdocs, config => <<"CONF");
 $modules
-ProxyTimeout 5
+ProxyTimeout 30
 <MTLSPolicy "partner">
     MTLSRequire subject.O "Big Partner Foo SA"
 </MTLSPolicy>
