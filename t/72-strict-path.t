@@ -143,9 +143,11 @@ CONF
 # --- asking ---------------------------------------------------------------------------------------
 my %connection;
 
-# On a connection that is kept as long as the server keeps it.
+# On a connection that is kept as long as the server keeps it, and no longer than the same host is
+# asked: a hundred of them may be more than a child takes.
 sub ask {
     my ($host, $path, $cert) = @_;
+    delete @connection{ grep { !/\A\Q$host\E / } keys %connection };
     my $key = $host . ' ' . ($cert // '');
     my $r;
     for (1, 2) {
