@@ -46,7 +46,8 @@ for my $page (
 
 # curl sees the reset that follows a refusal before the body was read, or the answer, whichever is
 # first.
-my $entry = $s->get('/cgi-bin/env.cgi', method => 'POST', body => 'x' x 100_000, @h2)->entry;
+my $refused = $s->get('/cgi-bin/env.cgi', method => 'POST', body => 'x' x 100_000, @h2);
+my $entry   = $s->log->entry($refused->id);
 is("@$entry{qw(status verdict reason)}", '403 deny no_certificate', 'a POST with a body');
 my $post =
     $s->get('/cgi-bin/env.cgi', cert => 'partner', method => 'POST', body => 'x' x 100_000, @h2);
