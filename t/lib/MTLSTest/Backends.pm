@@ -62,7 +62,7 @@ PSGI
 # Below /raw/ httpd hands on to the backend that echoes bytes, below /cgi/ a CGI prints variables.
 my $HTTPD = <<'CONF';
 LimitRequestFieldSize 100000
-KeepAliveTimeout 60
+KeepAliveTimeout 600
 H2Direct on
 ProxyPass "/raw/" "http://127.0.0.1:ECHO/"
 AliasMatch "^/cgi/" "@Htdocs@/cgi-bin/env.cgi"
@@ -92,7 +92,7 @@ SSLProxyVerify require
 SSLProxyVerifyDepth 5
 SSLProxyCACertificateFile "@PKI@/root.crt"
 SSLProxyCheckPeerName off
-ProxyTimeout 10
+ProxyTimeout 30
 CONF
 }
 

@@ -31,8 +31,8 @@ my %COMMAND = (
         return ('memcached', '-l', '127.0.0.1', '-p', $port, '-U', 0, '-u', (runtime_user())[0]);
     },
 
-    # One program that speaks three protocols: uwsgi at its port, fastcgi and scgi. It leaves out
-    # variables beyond the 100th unless it is told.
+    # One program that speaks three protocols: uwsgi at its port, fastcgi and scgi. Unless it is told
+    # it leaves out variables beyond the 100th and gives up a gateway that pauses for four seconds.
     uwsgi => sub {
         my ($port, $dir, $more) = @_;
         my $program = program('uwsgi-core');
@@ -44,7 +44,7 @@ my %COMMAND = (
         return (
             $program, '--plugin-dir', $plugins, '--plugin', 'psgi', '--psgi', $more->{app},
             @sockets, '--buffer-size', 65_535, '--max-vars', 1000, '--die-on-term',
-            '--disable-logging', @user
+            '--disable-logging', '--socket-timeout', 60, @user
         );
     },
 
@@ -92,18 +92,20 @@ sub port {
 
 sub pid { return $_[0]{pid} }
 
-# A connection to its port, once there is one to every port it has.
+# At each of its ports, which it opens one after the other: a connection to the first.
 sub accepts {
     my ($self) = @_;
-    my @connections = map {
-        scalar IO::Socket::INET->new(
+    my $first;
+    for my $port ($self->{port}, values %{ $self->{more}{ports} // {} }) {
+        my $socket = IO::Socket::INET->new(
             PeerAddr => '127.0.0.1',
-            PeerPort => $_,
+            PeerPort => $port,
             Proto    => 'tcp',
             Timeout  => 5
-        )
-    } $self->{port}, values %{ $self->{more}{ports} // {} };
-    return (grep { !$_ } @connections) ? undef : $connections[0];
+        ) or return;
+        $first //= $socket;
+    }
+    return $first;
 }
 
 sub up {
