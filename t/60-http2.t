@@ -67,7 +67,7 @@ like($post->body, qr/^body=100000$/m, 'whose body arrived');
     {
         my ($cert, $at_partner, $at_other, $reason_other, $reason_partner) = @$case;
         my $name = $cert // 'no certificate';
-        my $mark = "h2-$$-" . ($cert // 'none');
+        my $mark = "h2-$^T-$$-" . ($cert // 'none');
         my ($status, $connections) = many($s, $cert, $mark, @paths);
         is(scalar keys %$status, scalar @paths, "$name: 200 streams answered");
         is($connections,         1,             "$name: over one connection");

@@ -54,7 +54,7 @@ sub next_frame {
 # RST_STREAM, GOAWAY; undef: the connection), the body and its id.
 sub exchange {
     my ($self, $path, @more) = @_;
-    my $id     = sprintf 'h2-%d-%d', $$, ++$counter;
+    my $id     = sprintf 'h2-%d-%d-%d', $^T, $$, ++$counter;
     my $stream = $self->{stream} += 2;
     my $body   = '';
     $self->{tls}->send(

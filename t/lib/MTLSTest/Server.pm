@@ -336,7 +336,7 @@ my $counter = 0;
 
 sub get {
     my ($self, $path, %o) = @_;
-    my $id   = $o{id} // sprintf 'curl-%d-%d', $$, ++$counter;
+    my $id   = $o{id} // sprintf 'curl-%d-%d-%d', $^T, $$, ++$counter;
     my $base = "$self->{dir}/curl.$$";
     my @command =
         ('curl', curl_arguments($self, $path, $id, %o), '-D', "$base.head", '-o', "$base.body");

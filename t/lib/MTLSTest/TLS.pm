@@ -184,7 +184,8 @@ sub read_response {
 
 my $counter = 0;
 
-sub next_id { return sprintf 'raw-%d-%d', $$, ++$counter }
+# The number of a process is given again while the shared server's log is the same.
+sub next_id { return sprintf 'raw-%d-%d-%d', $^T, $$, ++$counter }
 
 # The head of a request, for tests that send the body themselves. Returns its id.
 # path; method, host, headers (list of lines), http (1.1 or 1.0), id
