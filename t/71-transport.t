@@ -331,9 +331,8 @@ for my $scheme (@schemes) {
         my $id   = $tls->send_head(
             "/$scheme/$place",
             method  => 'POST',
-            headers => ['Transfer-Encoding: chunked', 'Trailer: X-Client-Name, X-Client-URI']
-        );
-        $tls->send("5\r\nhello\r\n0\r\n"
+            headers => ['Transfer-Encoding: chunked', 'Trailer: X-Client-Name, X-Client-URI'],
+            at_once => "5\r\nhello\r\n0\r\n"
                 . join("\r\n", @lookalikes, 'X-Client-Name: forged', 'X-Client-URI: forged', '', '')
         );
         my $r = $tls->read_response('POST', $id);
