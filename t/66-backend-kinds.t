@@ -2,13 +2,14 @@
 # Copyright The mod_mtls_policy authors
 
 # Other kinds of backends, and other ways to speak with them: nginx and httpd that ask for the
-# gateway's certificate, HTTP/2, WebSocket, health checks, a proxy between. Each with a right
+# gateway's certificate, HTTP/2, WebSocket, health checks, a proxy between, a map. Each with a right
 # certificate and a wrong one, and the wrong one without a policy, too.
 
 use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
+use Fcntl qw(O_RDWR O_CREAT);
 use MTLSTest;
 use MTLSTest::Await         qw(await);
 use MTLSTest::BackendChecks qw(gateway_directives passes refuses unjudged verdict_of);
@@ -16,6 +17,7 @@ use MTLSTest::Daemon;
 use MTLSTest::Files  qw(files_dir pki_text replace_file);
 use MTLSTest::Layout qw(more_modules);
 use MTLSTest::TLSBackend;
+use SDBM_File;
 
 my $dir     = files_dir('kinds');
 my %answers = (right => 'backend-orders', wrong => 'backend-other');
@@ -91,7 +93,7 @@ ProxyRequests On
 AllowCONNECT 1-65535
 </VirtualHost>
 CONF
-my @groups  = qw(wss upgrade checked unchecked remote);
+my @groups  = qw(wss upgrade checked unchecked remote express);
 my $backend = MTLSTest::TLSBackend->start(
     'kinds',
     plain => { plain => 1 },
@@ -144,12 +146,22 @@ RewriteRule "^/shared/(.*)" "$h2/shared/\$1" [P]
     MTLSBackendRequire san.dns billing.internal
 </Proxy>
 CONF
+
+# mod_proxy_express looks the backend of a host up in a map.
+tie my %map, 'SDBM_File', "$dir/map", O_RDWR | O_CREAT, 0644 or die "$dir/map: $!\n";
+$map{"$_.vhosts.test"} = $backend->url("express-$_") for @faces;
+untie %map;
+my $express = join "\n", map { '<Proxy "' . $backend->url("express-$_") . "\">\n$policy\n</Proxy>" }
+    @faces;
 my $check  = 'hcmethod=GET hcuri=/health hcinterval=200ms hcpasses=1 hcfails=1';
 my $remote = 'http://127.0.0.1:' . $between->port('main');
 my $server = private(
     name    => 'kinds',
     modules => [
-        more_modules(qw(proxy_balancer slotmem_shm lbmethod_byrequests proxy_hcheck proxy_connect))
+        more_modules(
+            qw(proxy_balancer slotmem_shm lbmethod_byrequests proxy_hcheck proxy_connect
+                proxy_express)
+        )
     ],
     config => <<"CONF");
 <MTLSTrustStore "backends">
@@ -180,6 +192,16 @@ ProxyPass "/checked/" "balancer://checked/"
     BalancerMember "@{[ $backend->url('unchecked-wrong') ]}" $check
 </Proxy>
 ProxyPass "/unchecked/" "balancer://unchecked/"
+</VirtualHost>
+Listen 127.0.0.1:\@Port_Express\@
+<VirtualHost 127.0.0.1:\@Port_Express\@>
+ServerName express.vhosts.test
+\@TLS\@
+@{[ gateway_directives() ]}
+ProxyExpressEnable on
+ProxyExpressDBMFile "$dir/map"
+ProxyExpressDBMType sdbm
+$express
 </VirtualHost>
 CONF
 
@@ -293,6 +315,15 @@ refuses(
     my $asked = $backend->requests('plain');
     refuses($server->get('/remote-http/x'), 'no_tls', 'http through a proxy');
     is($backend->requests('plain'), $asked, 'http through a proxy: nothing arrives');
+}
+
+# --- a map of backends ----------------------------------------------------------------------------
+{
+    my ($right, $wrong) =
+        map { $server->get('/x', vhost => 'express', host => "$_.vhosts.test") } @faces;
+    passes($right, 'a backend out of a map');
+    like($right->header('X-Connection'), qr/\Aexpress-right /, '... which is that of the host');
+    refuses($wrong, 'san_mismatch', 'a wrong one', backend => $backend, face => 'express-wrong');
 }
 
 # --- health checks --------------------------------------------------------------------------------
