@@ -188,8 +188,8 @@ my $counter = 0;
 sub next_id { return sprintf 'raw-%d-%d-%d', $^T, $$, ++$counter }
 
 # The head of a request, for tests that send the body themselves. Returns its id.
-# path; method, host, headers (list of lines), http (1.1 or 1.0), id; at_once: a body that is sent with
-# it, where the server may close without having read one
+# path; method, host, headers (list of lines), http (1.1 or 1.0), id; at_once: a body that is sent
+# with it, where the server may close without having read one
 sub send_head {
     my ($self, $path, %o) = @_;
     my $id    = $o{id} // next_id();
