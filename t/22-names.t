@@ -170,9 +170,9 @@ my @odd = (
 my $server =
     run_table(name => 'names', rows => [@nul, @kinds, @structure, @encodings, @patterns, @odd]);
 
-# D1, N17: ten thousand names against fifty rules, and a regex that explodes. What counts is the time
-# the server's processor has worked for it, the least of three new connections; 20 ms and 50 ms are
-# what is wanted of a quiet machine; a sanitized server may take longer.
+# D1, N17: ten thousand names against fifty rules, and a regex that explodes. What counts is the
+# time the server's processor has worked for it, the least of three new connections; 20 ms and 50 ms
+# are what is wanted of a quiet machine; a sanitized server may take longer.
 my $patience = $ENV{MTLS_SANITIZED} ? 5 : 0.5;
 
 sub seconds_worked {

@@ -182,8 +182,8 @@ sub cut {
     return;
 }
 
-# Files that will break: the reason nobody may lose. Each is an anchor of its own store. All break in
-# one step, so that there is one state to complain of.
+# Files that will break: the reason nobody may lose. Each is an anchor of its own store. All break
+# in one step, so that there is one state to complain of.
 my $half   = int(length($roots) * 3 / 4);
 my %damage = (
     missing   => sub { unlink $_[0] or die "cannot remove $_[0]: $!\n" },

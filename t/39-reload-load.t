@@ -36,8 +36,8 @@ my %flip = (
     'crl-rename'   => sub { replace_file("$dir/crl-rename", $revoked[$_[0]]) },
 );
 
-# A writer that pauses for as long as the server waits is done as far as anybody can tell: twice 0.1 s
-# is less than that.
+# A writer that pauses for as long as the server waits is done as far as anybody can tell: twice
+# 0.1 s is less than that.
 my $slow_since;
 
 sub pieces {
