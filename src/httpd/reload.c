@@ -200,7 +200,7 @@ static void came_into_force(mtls_attempt_t *attempt, apr_uint64_t state, apr_uin
 
 static void load_again(mtls_watched_t *source, apr_uint64_t state)
 {
-    mtls_attempt_t attempt = {.source = source};
+    mtls_attempt_t attempt = {.source = source, .state = state};
     apr_uint64_t told = __atomic_load_n(&reload.board[source->index].told_good, __ATOMIC_ACQUIRE);
     const char *error = NULL;
 
@@ -209,6 +209,12 @@ static void load_again(mtls_watched_t *source, apr_uint64_t state)
     attempt.warnings = apr_array_make(attempt.look.p, 2, sizeof(const char *));
     if (mtls_watched_try(&attempt, &error))
         came_into_force(&attempt, state, told, !error);
+    if (attempt.changed) { /* as if nobody had looked */
+        mtls_look_release(&attempt.look);
+        mtls_look_end(&attempt.look);
+        source->seen = source->pending = 0;
+        return;
+    }
     tell_bad(&attempt, error, state);
     if (error)
         mtls_look_carry(&attempt.look, &source->look);
@@ -247,12 +253,19 @@ static int may_hurry(const mtls_watched_t *source, apr_uint64_t state, apr_uint6
     return good && good != source->in_force && (state == good || source->secret);
 }
 
+/* Looking itself may take long. */
+static int is_quiet(apr_time_t touched, apr_time_t before, apr_time_t after)
+{
+    return touched <= before - MTLS_FILE_QUIET || touched >= after + MTLS_FILE_QUIET;
+}
+
 /* A change counts once the file has been left alone for a moment, or did not change between two
  * looks (the clock of a file server may differ from ours). */
-static void look_at(mtls_watched_t *source, apr_time_t now)
+static void look_at(mtls_watched_t *source)
 {
-    apr_time_t touched = 0;
+    apr_time_t before = apr_time_now(), touched = 0;
     apr_uint64_t state = mtls_look_now(&source->look, &touched);
+    apr_time_t after = apr_time_now();
     apr_uint64_t good = __atomic_load_n(&reload.board[source->index].told_good, __ATOMIC_ACQUIRE);
 
     if (state == source->seen)
@@ -260,7 +273,7 @@ static void look_at(mtls_watched_t *source, apr_time_t now)
     if (good && good != source->in_force && good != state)
         catch_up(source, good);
     if (!may_hurry(source, state, good) && state != source->pending &&
-        touched > now - MTLS_FILE_QUIET && touched < now + MTLS_FILE_QUIET) {
+        !is_quiet(touched, before, after)) {
         source->pending = state;
         return;
     }
@@ -271,12 +284,12 @@ static void look_at_all(void)
 {
     int i;
 
-    if (mtls_reload_due)
-        mtls_reload_due = apr_time_now() + apr_time_from_sec(reload.seconds) / 2;
     apr_thread_mutex_lock(reload.lock);
     for (i = 0; i < mtls_watched_all()->nelts; i++)
-        look_at(APR_ARRAY_IDX(mtls_watched_all(), i, mtls_watched_t *), apr_time_now());
+        look_at(APR_ARRAY_IDX(mtls_watched_all(), i, mtls_watched_t *));
     apr_thread_mutex_unlock(reload.lock);
+    if (mtls_reload_due)
+        mtls_reload_due = apr_time_now() + apr_time_from_sec(reload.seconds) / 2;
 }
 
 /* The parent takes over what a child has found good, and nothing else: it may read files that they

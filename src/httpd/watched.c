@@ -296,14 +296,16 @@ static int is_unchanged(apr_pool_t *p, const mtls_entry_t *entry)
 }
 
 /* A key that is touched all the time and holds what it held is no reason to sign with an older one;
- * of what else is read, the files have to be what they were. */
+ * of what else is read, the files have to be what they were, also when they were found to be quiet:
+ * a change that begins between that and the reading may be half done. */
 static int is_what_was_read(const mtls_attempt_t *attempt)
 {
     const mtls_look_t *look = &attempt->look;
     apr_hash_index_t *i;
     int same = attempt->source->secret;
 
-    if (mtls_look_now(look, NULL) == mtls_look_seen(look))
+    if (mtls_look_now(look, NULL) == mtls_look_seen(look) &&
+        mtls_look_now(&attempt->source->look, NULL) == attempt->state)
         return 1;
     for (i = apr_hash_first(NULL, look->entries); i && same; i = apr_hash_next(i))
         same = is_unchanged(look->p, apr_hash_this_val(i));
@@ -331,7 +333,8 @@ int mtls_watched_try(mtls_attempt_t *attempt, const char **error)
     if (*error)
         *error = apr_pstrdup(attempt->look.p, *error);
     /* While the server runs, what changed as it was read is read again at the next look. */
-    if ((*error && attempt->cmd) || (!attempt->cmd && !attempt->kept && !is_what_was_read(attempt)))
+    attempt->changed = !attempt->cmd && !attempt->kept && !is_what_was_read(attempt);
+    if ((*error && attempt->cmd) || attempt->changed)
         data = NULL;
     if (data)
         mtls_live_replace(source->live, p, data);

@@ -37,6 +37,8 @@ typedef struct mtls_attempt_t {
     mtls_look_t look;
     apr_hash_t *kept;             /* read these texts (name -> mtls_span_t *), not files; NULL */
     int again;                    /* what is there was no good: read last good versions */
+    apr_uint64_t state;           /* what the source looks at, when it was found to be quiet */
+    int changed;                  /* it is not that any more, or changed as it was read */
     apr_array_header_t *warnings; /* const char * */
 } mtls_attempt_t;
 
@@ -50,7 +52,8 @@ const apr_array_header_t *mtls_watched_all(void);
 mtls_parse_env_t mtls_watched_env(cmd_parms *cmd, const ap_directive_t *directive);
 
 /* Load into a pool of its own, and put in force what is new and good; while the server runs that
- * can be a part. `error` lives as long as the look of the attempt. 0: nothing has come into force.
+ * can be a part. `error` lives as long as the look of the attempt. 0: nothing has come into force;
+ * where something has changed meanwhile, an error says nothing.
  */
 int mtls_watched_try(mtls_attempt_t *attempt, const char **error);
 
