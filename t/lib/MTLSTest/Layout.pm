@@ -151,7 +151,7 @@ sub several_children {
 }
 
 # Bound for a moment to learn a port nobody has. Ports are not handed out twice by one process, lie
-# below those the system gives to clients (from 32768 on, from 16000 in some sandboxes), and two runs
+# below those the system gives to clients (from 32768 on, on some systems from 16000 on), and two runs
 # at a time have ports of their own.
 use constant { FIRST_PORT => 4000, PORTS => 4000 };
 my %given;

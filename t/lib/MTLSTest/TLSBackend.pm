@@ -9,10 +9,10 @@ package MTLSTest::TLSBackend;
 # and that a refused one never carried a byte of HTTP.
 #
 # Fields of a face: cert (fixture) and send ('chain' or 'leaf'); client (a file of CAs: the gateway
-# must show a certificate of theirs); address (that of the loopback interface, 127.0.0.1); version ('1.2', '1.3'); staple (a file with an OCSP response);
-# context (code that is given the SSL_CTX); after_request (code that is called when bytes have
-# arrived, before they are answered); plain (no TLS); serve (code that has the handle instead of the
-# echo).
+# must show a certificate of theirs); address (of the loopback interface, if not 127.0.0.1); version
+# ('1.2', '1.3'); staple (a file with an OCSP response); context (code that is given the SSL_CTX);
+# after_request (code that is called when bytes have arrived, before they are answered); plain (no
+# TLS); serve (code that has the handle instead of the echo).
 
 use strict;
 use warnings;
