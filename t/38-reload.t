@@ -415,14 +415,7 @@ outcome_is($server->get('/policy', cert => 'user-1'), '200 allow ok', 'a named p
 is($server->get('/authz', cert => 'user-3')->status, 403, 'Require mtls-policy, at first');
 
 # One connection into each child, kept.
-my %kept;
-await(
-    sub {
-        my @tls = map { $server->tls(cert => 'partner') } 1 .. (mpm() eq 'prefork' ? 3 : 6);
-        for my $tls (@tls) { $kept{ $tls->request('/anchor-rename')->pid } //= $tls }
-        return keys %kept >= 3;
-    }
-);
+my %kept = %{ $server->one_in_each_child(3, '/anchor-rename', cert => 'partner') };
 cmp_ok(scalar keys %kept, '>=', 3, 'several children serve');
 
 sub ca_names {
@@ -530,15 +523,7 @@ sub beat {
 }
 
 sub one_for_each_child {
-    my %in;
-    await(
-        sub {
-            my @tls = map { $server->tls(cert => 'user-1') } 1 .. (mpm() eq 'prefork' ? 3 : 6);
-            for my $tls (@tls) { $in{ $tls->request('/beat')->pid } //= $tls }
-            return keys %in >= 3;
-        }
-    );
-    return \%in;
+    return $server->one_in_each_child(3, '/beat', cert => 'user-1');
 }
 
 # Lines of the error log about a broken file, or about a store that has lost its anchors.

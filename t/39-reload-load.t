@@ -220,25 +220,10 @@ sub in_force {
         sub { agrees($server->tls(cert => who_tells($name, $version)), $name, $version) });
 }
 
-# One connection into each child.
-sub into_each_child {
-    my ($cert) = @_;
-    my %in;
-    await(
-        sub {
-            for my $tls (map { $server->tls(cert => $cert) } 1 .. 6) {
-                my $pid = $tls->request('/list-rename')->pid;
-                $in{$pid} //= $tls if $pid;
-            }
-            return keys %in >= 3;
-        }
-    );
-    return values %in;
-}
-
 sub in_force_everywhere {
     my ($name, $version) = @_;
-    my @children = into_each_child(who_tells($name, $version));
+    my @children =
+        values %{ $server->one_in_each_child(3, '/list-rename', cert => who_tells($name, $version)) };
     return @children >= 3
         && await(
         sub {

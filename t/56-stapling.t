@@ -249,6 +249,7 @@ for my $row (
         sub {
             my $first = $server->tls(version => '1.3', cert => 'partner');
             $full = $first->request('/partner');
+            $full->status or return;
             my $session = $first->session;
             $first->close;
             my $second = $server->tls(version => '1.3', cert => 'partner', session => $session);

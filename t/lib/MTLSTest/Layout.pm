@@ -110,7 +110,7 @@ LogLevel info
 ErrorLogFormat "[%{cu}t] [%m:%l] [pid %P] [id %-{X-Test-Id}i] %E: %M"
 <IfModule ssl_module>
     LogFormat "$with_ssl" mtls
-    SSLSessionCache shmcb:$logs/ssl_scache(512000)
+    SSLSessionCache shmcb:$logs/ssl_scache(4000000)
     SSLSessionCacheTimeout 300
 </IfModule>
 <IfModule !ssl_module>

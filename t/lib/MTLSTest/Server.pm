@@ -407,4 +407,25 @@ sub tls {
     );
 }
 
+# An open connection for each of so many children, by the number of the process; all have had the
+# path asked for. A child of worker may take all connections while it has a thread for them, so those
+# that are too many stay open until all children have been met. All threads are more than SPARE.
+use constant SPARE => 30;
+
+sub one_in_each_child {
+    my ($self, $children, $path, %o) = @_;
+    my (%in, @spare);
+    await(
+        sub {
+            my $tls = $self->tls(%o);
+            my $pid = $tls->request($path)->pid or return;
+            if   ($in{$pid}) { push @spare, $tls }
+            else             { $in{$pid} = $tls }
+            @spare = () if @spare == SPARE;
+            return keys %in >= $children;
+        }
+    );
+    return \%in;
+}
+
 1;
